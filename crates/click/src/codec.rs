@@ -1,0 +1,192 @@
+//! Bytes, field by field: little-endian fixed numbers, LEB128 numbers of varying length, and
+//! length-prefixed byte strings. In-memory layout never reaches the disk.
+
+use thiserror::Error;
+
+/// Why bytes could not be read.
+///
+/// The two halves matter: `UnknownKind` and `UnknownVersion` were written by newer code, so the
+/// partition halts and asks for it; all others are damage, so that one record is quarantined.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum DecodeError {
+    /// A record of a kind that this code does not know.
+    #[error("record kind {0} is unknown to this version")]
+    UnknownKind(u8),
+    /// A record of a version that this code does not know.
+    #[error("record kind {kind} has version {version}, which is unknown to this version")]
+    UnknownVersion {
+        /// The record's kind byte.
+        kind: u8,
+        /// Its version byte.
+        version: u8,
+    },
+    /// The bytes end inside a field.
+    #[error("the record ends inside {0}")]
+    Short(&'static str),
+    /// A field holds what no writer of ours writes.
+    #[error("{0} has a value that cannot be")]
+    Invalid(&'static str),
+    /// Bytes are left after the last field.
+    #[error("{0} bytes are left after the last field")]
+    Trailing(usize),
+}
+
+impl DecodeError {
+    /// Whether newer code is needed (halt), rather than the record being damaged (quarantine).
+    pub fn needs_newer_code(self) -> bool {
+        matches!(
+            self,
+            DecodeError::UnknownKind(_) | DecodeError::UnknownVersion { .. }
+        )
+    }
+}
+
+/// Appends `value` as LEB128: seven bits a byte, lowest first.
+pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push((value as u8) | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Appends the length as LEB128 and then the bytes.
+pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// Reads fields off the front of a byte string.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    /// Reads from the first byte of `bytes` on.
+    pub fn new(bytes: &'a [u8]) -> Reader<'a> {
+        Reader { rest: bytes }
+    }
+
+    /// The next `N` bytes.
+    pub fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], DecodeError> {
+        let (head, rest) = self
+            .rest
+            .split_first_chunk()
+            .ok_or(DecodeError::Short(field))?;
+        self.rest = rest;
+        Ok(*head)
+    }
+
+    /// The next byte.
+    pub fn u8(&mut self, field: &'static str) -> Result<u8, DecodeError> {
+        self.array::<1>(field).map(|[byte]| byte)
+    }
+
+    /// The next two bytes, little-endian.
+    pub fn u16(&mut self, field: &'static str) -> Result<u16, DecodeError> {
+        self.array(field).map(u16::from_le_bytes)
+    }
+
+    /// The next eight bytes, little-endian.
+    pub fn u64(&mut self, field: &'static str) -> Result<u64, DecodeError> {
+        self.array(field).map(u64::from_le_bytes)
+    }
+
+    /// A LEB128 number in its shortest form: a number has one encoding only.
+    pub fn varint(&mut self, field: &'static str) -> Result<u64, DecodeError> {
+        let mut value: u64 = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.u8(field)?;
+            let bits = u64::from(byte & 0x7F);
+            if shift == 63 && bits > 1 {
+                return Err(DecodeError::Invalid(field));
+            }
+            value |= bits << shift;
+            if byte & 0x80 == 0 {
+                let padded = byte == 0 && shift > 0;
+                return if padded {
+                    Err(DecodeError::Invalid(field))
+                } else {
+                    Ok(value)
+                };
+            }
+        }
+        Err(DecodeError::Invalid(field))
+    }
+
+    /// A LEB128 number that must fit 32 bits.
+    pub fn varint_u32(&mut self, field: &'static str) -> Result<u32, DecodeError> {
+        u32::try_from(self.varint(field)?).map_err(|_| DecodeError::Invalid(field))
+    }
+
+    /// A byte string of at most `max` bytes.
+    pub fn bytes(&mut self, max: usize, field: &'static str) -> Result<&'a [u8], DecodeError> {
+        let length = usize::try_from(self.varint(field)?).unwrap_or(usize::MAX);
+        if length > max {
+            return Err(DecodeError::Invalid(field));
+        }
+        let (head, rest) = self
+            .rest
+            .split_at_checked(length)
+            .ok_or(DecodeError::Short(field))?;
+        self.rest = rest;
+        Ok(head)
+    }
+
+    /// UTF-8 text of at most `max` bytes.
+    pub fn text(&mut self, max: usize, field: &'static str) -> Result<&'a str, DecodeError> {
+        std::str::from_utf8(self.bytes(max, field)?).map_err(|_| DecodeError::Invalid(field))
+    }
+
+    /// Nothing may be left.
+    pub fn finish(self) -> Result<(), DecodeError> {
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            Err(DecodeError::Trailing(self.rest.len()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn varint_round_trip(value: u64) {
+            let mut out = Vec::new();
+            put_varint(&mut out, value);
+            let mut reader = Reader::new(&out);
+            prop_assert_eq!(reader.varint("n"), Ok(value));
+            prop_assert_eq!(reader.finish(), Ok(()));
+        }
+
+        #[test]
+        fn any_accepted_varint_is_the_shortest(bytes in proptest::collection::vec(any::<u8>(), 1..12)) {
+            let mut reader = Reader::new(&bytes);
+            if let Ok(value) = reader.varint("n") {
+                let mut again = Vec::new();
+                put_varint(&mut again, value);
+                prop_assert_eq!(&bytes[..again.len()], &again[..]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_length_past_the_limit_or_the_end_is_refused() {
+        let mut out = Vec::new();
+        put_bytes(&mut out, b"abcdef");
+        assert_eq!(
+            Reader::new(&out).bytes(5, "f"),
+            Err(DecodeError::Invalid("f"))
+        );
+        assert_eq!(
+            Reader::new(&out[..4]).bytes(6, "f"),
+            Err(DecodeError::Short("f"))
+        );
+        assert_eq!(Reader::new(&out).bytes(6, "f"), Ok(&b"abcdef"[..]));
+    }
+}
