@@ -1,0 +1,104 @@
+//! The command line: what was called, and how it ends.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use serde_json::json;
+
+use crate::commands::{completions, config, demo, doctor, keys, link, load, replay, report, serve};
+use crate::exit::{self, Exit};
+use crate::output::{self, Global};
+
+/// Counts, judges and bills ad clicks: durable first, then the redirect.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tollgate",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+#[command(
+    after_help = "Exit codes: 0 fine, 1 found problems, 2 usage or configuration, \
+                        3 environment (disk, port, lock)."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the whole system on a temporary folder with traffic whose truth is known.
+    Demo(demo::Args),
+    /// Run the click edge and the processor on a data directory.
+    Serve(serve::Args),
+    /// Sign, verify and explain click links.
+    Link(link::Args),
+    /// Make signing keys and ingest tokens.
+    Keys(keys::Args),
+    /// Send recorded clicks as real HTTP requests.
+    Replay(replay::Args),
+    /// Send open-loop load and write its own history.
+    Load(load::Args),
+    /// Recount the log through the core and print what it comes to.
+    Report(report::Args),
+    /// Check a configuration file or show what is in force.
+    Config(config::Args),
+    /// Examine this machine and a data directory.
+    Doctor(doctor::Args),
+    /// Print the completion script of a shell.
+    Completions(completions::Args),
+}
+
+/// Parses the arguments, runs the command and says how it ended.
+pub(crate) fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
+    let global = cli.global;
+    let ended = match cli.command {
+        Command::Demo(args) => demo::run(args, &global),
+        Command::Serve(args) => serve::run(args, &global),
+        Command::Link(args) => link::run(args, &global),
+        Command::Keys(args) => keys::run(args, &global),
+        Command::Replay(args) => replay::run(args, &global),
+        Command::Load(args) => load::run(args, &global),
+        Command::Report(args) => report::run(args, &global),
+        Command::Config(args) => config::run(args, &global),
+        Command::Doctor(args) => doctor::run(args, &global),
+        Command::Completions(args) => completions::run(args, &global),
+    };
+    ended.unwrap_or_else(|error| fail(&error, &global)).into()
+}
+
+/// Help and version are fine, everything else that clap refuses is a wrong call.
+fn refuse(error: &clap::Error) -> ExitCode {
+    // A closed terminal leaves nobody to tell.
+    drop(error.print());
+    match error.exit_code() {
+        0 => Exit::Fine.into(),
+        _ => Exit::Usage.into(),
+    }
+}
+
+fn fail(error: &anyhow::Error, global: &Global) -> Exit {
+    let exit = exit::of_error(error);
+    if exit != Exit::Fine {
+        let red = if global.color_stderr() {
+            ("\x1b[1;31m", "\x1b[0m")
+        } else {
+            ("", "")
+        };
+        output::note(format_args!("{}error:{} {error:#}", red.0, red.1));
+        if global.json {
+            let message = format!("{error:#}");
+            let object = json!({ "error": message, "exit": exit as u8 });
+            // When standard output is closed as well, the exit code still tells.
+            drop(output::print_json(&object));
+        }
+    }
+    exit
+}

@@ -1,0 +1,13 @@
+//! `tollgate doctor`.
+
+use crate::exit::Exit;
+use crate::output::Global;
+
+/// Arguments of `tollgate doctor`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+/// Not built yet.
+pub(crate) fn run(_args: Args, _global: &Global) -> anyhow::Result<Exit> {
+    anyhow::bail!("`tollgate doctor` is not built yet")
+}

@@ -1,0 +1,13 @@
+//! `tollgate load`.
+
+use crate::exit::Exit;
+use crate::output::Global;
+
+/// Arguments of `tollgate load`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+/// Not built yet.
+pub(crate) fn run(_args: Args, _global: &Global) -> anyhow::Result<Exit> {
+    anyhow::bail!("`tollgate load` is not built yet")
+}
