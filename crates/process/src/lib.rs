@@ -1,1 +1,38 @@
-//! tollgate-process
+//! The deterministic core: what a record of the log does to its partition.
+//!
+//! [`apply`] is a pure function of the state and the record. It reads no clock, does no I/O,
+//! uses no floats and walks no randomly seeded map, so the same log gives the same outcomes and
+//! the same bill on every machine, whatever the batch size or restart point.
+//!
+//! Invariants:
+//! - Every record gets one ordinal, counted from 1, and one [`Effect`]; every click and every
+//!   impression ends in exactly one outcome, by the first row of the table in [`account`] that
+//!   applies.
+//! - An error ([`Halt`]) leaves the state as it was: with newer code, or with the missing record,
+//!   the same record can be applied again.
+//! - What is kept has a stated end: nonces, versions and sessions go when no click that could
+//!   still bill can ask for them ([`state`] says why).
+
+mod account;
+mod admit;
+mod effects;
+mod judge;
+pub mod state;
+mod tally;
+
+pub use effects::{Effect, Effects, Ending, Halt, Incoming, Kind, Reason};
+pub use judge::{Class, DOUBLE_CLICK_MS, RULES, Rule};
+pub use state::{ApplyVersion, State};
+pub use tally::{Counts, Tally};
+
+/// Applies one record: the hallway that every record walks.
+///
+/// # Errors
+///
+/// [`Halt`] when the partition must not go on: newer code is needed, or a control record is
+/// missing. Damage is no error, it ends as `quarantined`.
+pub fn apply(state: &mut State, incoming: Incoming<'_>) -> Result<Effects, Halt> {
+    let admitted = admit::admit(state, incoming)?;
+    let judged = judge::judge(state, admitted);
+    Ok(account::account(state, judged))
+}

@@ -1,0 +1,122 @@
+//! Which records of each writer have come: ranges of sequence numbers, so that one that is sent
+//! again is known, and one that is missing is known to be missing.
+
+use std::collections::BTreeMap;
+
+use tollgate_click::Millis;
+
+use crate::effects::Incoming;
+
+/// A run of a writer, in this partition or among broadcasts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Stream {
+    pub(crate) session: u64,
+    pub(crate) broadcast: bool,
+}
+
+/// What has come of each stream.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Sessions {
+    streams: BTreeMap<Stream, Seen>,
+}
+
+/// The numbers that have come, as ranges that neither overlap nor touch: first -> last.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Seen {
+    ranges: BTreeMap<u64, u64>,
+    touched: Millis,
+}
+
+impl Sessions {
+    /// Notes a record; false when it had come before.
+    pub(crate) fn note(&mut self, incoming: Incoming<'_>, clock: Millis) -> bool {
+        let stream = Stream {
+            session: incoming.session,
+            broadcast: incoming.broadcast,
+        };
+        let seen = self.streams.entry(stream).or_default();
+        seen.touched = clock;
+        seen.insert(incoming.sequence)
+    }
+
+    /// Numbers below the highest of their stream that have not come; streams count from 1.
+    pub(crate) fn missing(&self) -> u64 {
+        self.streams.values().map(Seen::missing).sum()
+    }
+
+    /// Drops streams of which nothing has come since that instant.
+    pub(crate) fn forget_silent_since(&mut self, instant: Millis) {
+        self.streams.retain(|_, seen| seen.touched >= instant);
+    }
+
+    /// The streams in order, each with the time it was last heard of and its ranges.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Stream, Millis, &BTreeMap<u64, u64>)> {
+        self.streams
+            .iter()
+            .map(|(stream, seen)| (stream, seen.touched, &seen.ranges))
+    }
+}
+
+impl Seen {
+    fn insert(&mut self, number: u64) -> bool {
+        let below = self
+            .ranges
+            .range(..=number)
+            .next_back()
+            .map(|(first, last)| (*first, *last));
+        if below.is_some_and(|(_, last)| number <= last) {
+            return false;
+        }
+        let joins_below = below.filter(|(_, last)| last.checked_add(1) == Some(number));
+        let above = number
+            .checked_add(1)
+            .and_then(|next| self.ranges.remove(&next));
+        let first = joins_below.map_or(number, |(first, _)| first);
+        self.ranges.insert(first, above.unwrap_or(number));
+        true
+    }
+
+    fn missing(&self) -> u64 {
+        let mut next = 1;
+        let mut missing: u64 = 0;
+        for (first, last) in &self.ranges {
+            missing = missing.saturating_add(first.saturating_sub(next));
+            next = last.saturating_add(1);
+        }
+        missing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    proptest! {
+        #[test]
+        fn ranges_say_what_a_plain_set_says(numbers in proptest::collection::vec(1..40u64, 0..80)) {
+            let mut seen = Seen::default();
+            let mut plain = BTreeSet::new();
+            for number in numbers {
+                prop_assert_eq!(seen.insert(number), plain.insert(number));
+            }
+            let last = plain.last().copied().unwrap_or(0);
+            prop_assert_eq!(seen.missing(), last - plain.len() as u64);
+            let mut before = None;
+            for (first, last) in &seen.ranges {
+                prop_assert!(first <= last && before.is_none_or(|end| first - 1 > end));
+                before = Some(*last);
+            }
+        }
+    }
+
+    #[test]
+    fn the_highest_number_fits() {
+        let mut seen = Seen::default();
+        assert!(seen.insert(u64::MAX));
+        assert!(!seen.insert(u64::MAX));
+        assert!(seen.insert(u64::MAX - 1));
+        assert_eq!(seen.ranges.len(), 1);
+    }
+}
