@@ -1,0 +1,167 @@
+//! Which segments there are, in which form, and what retention has left of them.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use crate::api::{Damage, ReadError};
+use crate::disk::{Access, Disk, DiskFile};
+use crate::format::{
+    BLOCK_OVERHEAD, Header, Kind, START_BYTES, Start, facts_name, live_name, payload, personal_name,
+};
+use crate::meta::Kept;
+use crate::recover::{Identity, header_at};
+use crate::shared::hold;
+
+/// The bytes of a start block.
+pub(crate) const START_BLOCK_BYTES: usize = BLOCK_OVERHEAD + START_BYTES;
+
+/// The segments of a log.
+pub(crate) struct Catalog {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) dir: PathBuf,
+    pub(crate) incarnation: u64,
+    table: Mutex<Table>,
+}
+
+struct Table {
+    kept: Kept,
+    segments: BTreeMap<u32, Form>,
+}
+
+/// How a segment is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// As it was written; `end` is known once a later segment has stated it.
+    Live { end: Option<u32> },
+    /// Compressed, facts and personal parts apart.
+    Sealed,
+}
+
+/// The start block of a segment: what it is, and where the segment before it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Opening {
+    pub(crate) header: Header,
+    pub(crate) crc: u32,
+    pub(crate) start: Start,
+}
+
+impl Opening {
+    /// Reads a start block.
+    pub(crate) fn decode(block: &[u8], identity: Identity) -> Option<Opening> {
+        let (header, crc) = header_at(block, 0, identity)?;
+        let start = Start::decode(payload(&header, block)?)?;
+        (header.kind == Kind::Start).then_some(Opening { header, crc, start })
+    }
+}
+
+impl Catalog {
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        dir: PathBuf,
+        incarnation: u64,
+        kept: Kept,
+        segments: BTreeMap<u32, Form>,
+    ) -> Catalog {
+        Catalog {
+            disk,
+            dir,
+            incarnation,
+            table: Mutex::new(Table { kept, segments }),
+        }
+    }
+
+    /// A segment was begun, which ends the one before.
+    pub(crate) fn began(&self, segment: u32, previous_end: u32) {
+        let mut table = hold(&self.table);
+        if let Some(Form::Live { end }) = table.segments.get_mut(&segment.saturating_sub(1)) {
+            *end = Some(previous_end);
+        }
+        table.segments.insert(segment, Form::Live { end: None });
+    }
+
+    /// A segment has been sealed.
+    pub(crate) fn sealed(&self, segment: u32) {
+        hold(&self.table).segments.insert(segment, Form::Sealed);
+    }
+
+    /// Replaces the whole table, for a reader that has looked at the directory again.
+    pub(crate) fn replace(&self, kept: Kept, segments: BTreeMap<u32, Form>) {
+        *hold(&self.table) = Table { kept, segments };
+    }
+
+    /// Retention has given up more.
+    pub(crate) fn keep(&self, kept: Kept) {
+        let mut table = hold(&self.table);
+        table.kept = kept;
+        table.segments = table.segments.split_off(&kept.facts_first);
+    }
+
+    pub(crate) fn kept(&self) -> Kept {
+        hold(&self.table).kept
+    }
+
+    pub(crate) fn form(&self, segment: u32) -> Option<Form> {
+        hold(&self.table).segments.get(&segment).copied()
+    }
+
+    /// The segments with their forms, oldest first.
+    pub(crate) fn segments(&self) -> Vec<(u32, Form)> {
+        hold(&self.table)
+            .segments
+            .iter()
+            .map(|(segment, form)| (*segment, *form))
+            .collect()
+    }
+
+    pub(crate) fn identity(&self, segment: u32) -> Identity {
+        Identity {
+            incarnation: self.incarnation,
+            segment,
+        }
+    }
+
+    /// The start block of a segment in whichever form it is.
+    pub(crate) fn opening(&self, segment: u32) -> Result<Opening, ReadError> {
+        let (name, at) = match self.form(segment) {
+            Some(Form::Sealed) => (facts_name(segment), crate::seal::START_BLOCK_AT),
+            _ => (live_name(segment), 0),
+        };
+        let file = self.open(&name)?;
+        let mut block = [0; START_BLOCK_BYTES];
+        let read = file
+            .read_at(at, &mut block)
+            .map_err(|error| io_error("read", &name, error))?;
+        Opening::decode(block.get(..read).unwrap_or(&[]), self.identity(segment)).ok_or_else(|| {
+            Damage {
+                file: name,
+                offset: at,
+                what: "the segment's start block is not whole",
+            }
+            .into()
+        })
+    }
+
+    /// Opens a file of the log for reading.
+    pub(crate) fn open(&self, name: &str) -> Result<Arc<dyn DiskFile>, ReadError> {
+        let opened = self.disk.open(&self.dir.join(name), Access::Read);
+        opened.map_err(|error| io_error("open", name, error))
+    }
+
+    /// The names that a segment may have, facts last: they are what makes a segment sealed.
+    pub(crate) fn names(segment: u32) -> [String; 3] {
+        [
+            live_name(segment),
+            personal_name(segment),
+            facts_name(segment),
+        ]
+    }
+}
+
+pub(crate) fn io_error(doing: &str, name: &str, source: io::Error) -> ReadError {
+    ReadError::Io {
+        context: format!("{doing} {name}"),
+        source,
+    }
+}

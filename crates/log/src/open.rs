@@ -1,0 +1,340 @@
+//! What opening a log finds in its directory: the refusals, and the end of the log.
+//!
+//! Nothing that was durable is changed here. What a crash has left over (segments that were never
+//! begun, files half made, names half removed) is taken away, so that a crash in the middle of this
+//! leaves less of it, and nothing else.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use crate::api::{Cursor, Damage};
+use crate::catalog::Form;
+use crate::disk::{Access, Disk};
+use crate::format::{Tail, VERSION, facts_name, live_name, personal_name, position};
+use crate::log::{Forms, LOCK_NAME};
+use crate::meta::{KEPT_NAME, Kept, META_NAME, Meta, MetaError};
+use crate::options::{OpenError, Options, Recovery};
+use crate::recover::{Identity, Scan, Scanned, scan};
+use crate::segment::remove_if_there;
+use crate::writer::is_full;
+
+/// A directory that is being opened.
+pub(crate) struct Door<'a> {
+    pub(crate) disk: &'a dyn Disk,
+    pub(crate) dir: &'a Path,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) kept: Kept,
+    pub(crate) segments: Forms,
+    /// The end of the log; segment 0 if it is new.
+    pub(crate) tail: Tail,
+    pub(crate) epoch: u64,
+    clean: bool,
+    cut_bytes: u64,
+}
+
+impl Found {
+    pub(crate) fn recovery(&self, incarnation: u64) -> Recovery {
+        let durable = Cursor {
+            incarnation,
+            position: position(self.tail.segment, self.tail.end),
+        };
+        Recovery {
+            clean: self.clean,
+            durable,
+            cut_bytes: self.cut_bytes,
+        }
+    }
+}
+
+/// The forms in which one segment is there.
+#[derive(Clone, Copy, Debug, Default)]
+struct Files {
+    live: bool,
+    facts: bool,
+    personal: bool,
+}
+
+impl Door<'_> {
+    /// Reads what the log is, or makes it a log if the directory is empty.
+    pub(crate) fn meta_or_create(&self, options: &Options) -> Result<Meta, OpenError> {
+        let names = self.list()?;
+        let meta = if names.iter().any(|name| name == META_NAME) {
+            self.meta()?
+        } else {
+            let ours = [LOCK_NAME, "meta.tmp"];
+            if let Some(found) = names
+                .into_iter()
+                .find(|name| !ours.contains(&name.as_str()))
+            {
+                let found = format!("no `{META_NAME}` beside `{found}`");
+                return Err(OpenError::OtherProduct {
+                    dir: self.dir.to_owned(),
+                    found,
+                });
+            }
+            self.create(options)?
+        };
+        if meta.partitions != options.partitions {
+            let (found, wanted) = (meta.partitions, options.partitions);
+            return Err(OpenError::PartitionsChanged {
+                dir: self.dir.to_owned(),
+                found,
+                wanted,
+            });
+        }
+        Ok(meta)
+    }
+
+    fn create(&self, options: &Options) -> Result<Meta, OpenError> {
+        let drawn = getrandom::u64();
+        let incarnation =
+            drawn.map_err(|error| self.refusal("draw an incarnation", error.into()))?;
+        let meta = Meta {
+            partitions: options.partitions,
+            incarnation,
+        };
+        meta.write(self.disk, self.dir)
+            .map_err(|error| self.refusal("write meta", error))?;
+        Ok(meta)
+    }
+
+    /// Reads what the log is.
+    pub(crate) fn meta(&self) -> Result<Meta, OpenError> {
+        Meta::read(self.disk, self.dir).map_err(|error| self.meta_error(META_NAME, error))
+    }
+
+    /// Reads what retention has left.
+    pub(crate) fn kept(&self, incarnation: u64) -> Result<Kept, OpenError> {
+        Kept::read(self.disk, self.dir, incarnation)
+            .map_err(|error| self.meta_error(KEPT_NAME, error))
+    }
+
+    fn meta_error(&self, name: &str, error: MetaError) -> OpenError {
+        let dir = self.dir.to_owned();
+        match error {
+            MetaError::Io(error) => self.refusal(&format!("read {name}"), error),
+            MetaError::Damaged(damage) => OpenError::Damaged { dir, damage },
+            MetaError::OtherProduct => OpenError::OtherProduct {
+                dir,
+                found: format!("`{name}` is something else"),
+            },
+            MetaError::Newer(found) => OpenError::NewerFormat {
+                dir,
+                found,
+                supported: VERSION,
+            },
+        }
+    }
+
+    /// Takes leftovers away and finds the end of the log.
+    pub(crate) fn recover(&self, meta: Meta) -> Result<Found, OpenError> {
+        let kept = self.kept(meta.incarnation)?;
+        self.remove_leftovers(kept)?;
+        let mut segments = self.segments(kept)?;
+        while let Some((&segment, form)) = segments.last_key_value() {
+            if *form == Form::Sealed {
+                return Err(self.missing(live_name(segment + 1)));
+            }
+            let Some(scan) = self.scan(meta.incarnation, segment)? else {
+                self.remove(&live_name(segment))?;
+                segments.remove(&segment);
+                continue;
+            };
+            return Ok(Found {
+                kept,
+                segments,
+                tail: scan.tail,
+                epoch: scan.header.epoch,
+                clean: scan.closed,
+                cut_bytes: scan.torn_bytes,
+            });
+        }
+        if kept != Kept::EVERYTHING {
+            return Err(self.missing(live_name(kept.facts_first)));
+        }
+        let tail = Tail {
+            segment: 0,
+            end: 0,
+            sequence: 0,
+            chain: 0,
+        };
+        Ok(Found {
+            kept,
+            segments,
+            tail,
+            epoch: 0,
+            clean: true,
+            cut_bytes: 0,
+        })
+    }
+
+    /// Scans a live segment as the disk has it; `None` if it was never begun.
+    ///
+    /// After a failed sync the cache may hold what the disk does not, and call it clean. So all is
+    /// synced, the cache is dropped, and what is read then is what the disk has.
+    pub(crate) fn scan(&self, incarnation: u64, segment: u32) -> Result<Option<Scan>, OpenError> {
+        let name = live_name(segment);
+        let read = || -> io::Result<Vec<u8>> {
+            let file = self.disk.open(&self.dir.join(&name), Access::Read)?;
+            file.sync_data()?;
+            file.drop_cache()?;
+            let mut bytes = vec![0; usize::try_from(file.len()?).unwrap_or(usize::MAX)];
+            let read = file.read_at(0, &mut bytes)?;
+            bytes.truncate(read);
+            Ok(bytes)
+        };
+        let bytes = read().map_err(|error| self.refusal(&format!("read {name}"), error))?;
+        match scan(
+            &bytes,
+            Identity {
+                incarnation,
+                segment,
+            },
+        ) {
+            Scanned::Unused => Ok(None),
+            Scanned::Used(scan) => Ok(Some(scan)),
+            Scanned::Damaged { offset, what } => {
+                let damage = Damage {
+                    file: name,
+                    offset,
+                    what,
+                };
+                Err(OpenError::Damaged {
+                    dir: self.dir.to_owned(),
+                    damage,
+                })
+            }
+        }
+    }
+
+    /// The segments that are there, every one from the first that is kept.
+    pub(crate) fn segments(&self, kept: Kept) -> Result<Forms, OpenError> {
+        let mut segments = BTreeMap::new();
+        let mut expected = kept.facts_first;
+        for (segment, files) in self.files()? {
+            if segment < kept.facts_first {
+                continue;
+            }
+            if segment != expected {
+                return Err(self.missing(live_name(expected)));
+            }
+            if files.facts && !files.personal && segment >= kept.personal_first {
+                return Err(self.missing(personal_name(segment)));
+            }
+            if !files.facts && !files.live {
+                return Err(self.missing(facts_name(segment)));
+            }
+            let form = if files.facts {
+                Form::Sealed
+            } else {
+                Form::Live { end: None }
+            };
+            segments.insert(segment, form);
+            expected += 1;
+        }
+        Ok(segments)
+    }
+
+    fn files(&self) -> Result<BTreeMap<u32, Files>, OpenError> {
+        let mut found: BTreeMap<u32, Files> = BTreeMap::new();
+        for name in self.list()? {
+            let Some((number, form)) = name.split_once('.') else {
+                continue;
+            };
+            let Ok(segment) = number.parse() else {
+                continue;
+            };
+            let files = found.entry(segment).or_default();
+            match form {
+                "live" => files.live = true,
+                "facts" => files.facts = true,
+                "personal" => files.personal = true,
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
+
+    /// Takes away what a crash has left of sealing, retention and replacing.
+    fn remove_leftovers(&self, kept: Kept) -> Result<(), OpenError> {
+        for name in self.list()? {
+            if name.ends_with(".tmp") {
+                self.remove(&name)?;
+            }
+        }
+        for (segment, files) in self.files()? {
+            let gone = segment < kept.facts_first;
+            let personal_gone = segment < kept.personal_first && files.facts;
+            if files.live && (files.facts || gone) {
+                self.remove(&live_name(segment))?;
+            }
+            if files.personal && (personal_gone || gone) {
+                self.remove(&personal_name(segment))?;
+            }
+            if files.facts && gone {
+                self.remove(&facts_name(segment))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives back the space behind the end of a segment that a later one has ended.
+    pub(crate) fn cut(&self, tail: Tail) {
+        if let Ok(file) = self
+            .disk
+            .open(&self.dir.join(live_name(tail.segment)), Access::Write)
+            && file.len().is_ok_and(|len| len > u64::from(tail.end))
+        {
+            // For the space only: nothing behind the end counts.
+            file.set_len(u64::from(tail.end)).unwrap_or_default();
+        }
+    }
+
+    /// Takes a segment away that could not be made, and says why.
+    pub(crate) fn give_up(&self, segment: u32, error: io::Error) -> OpenError {
+        // If this fails too, the next opening finds a segment that was never begun.
+        drop(remove_if_there(
+            self.disk,
+            &self.dir.join(live_name(segment)),
+        ));
+        self.refusal("prepare a segment", error)
+    }
+
+    fn list(&self) -> Result<Vec<String>, OpenError> {
+        self.disk
+            .list(self.dir)
+            .map_err(|error| self.refusal("list the directory", error))
+    }
+
+    fn remove(&self, name: &str) -> Result<(), OpenError> {
+        remove_if_there(self.disk, &self.dir.join(name))
+            .map_err(|error| self.refusal(&format!("remove {name}"), error))
+    }
+
+    fn missing(&self, file: String) -> OpenError {
+        OpenError::Missing {
+            dir: self.dir.to_owned(),
+            file,
+        }
+    }
+
+    /// Sorts an error of the disk by what the operator has to do.
+    pub(crate) fn refusal(&self, context: &str, source: io::Error) -> OpenError {
+        use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+        let dir = self.dir.to_owned();
+        match source.kind() {
+            PermissionDenied | ReadOnlyFilesystem => OpenError::ReadOnly { dir, source },
+            _ if is_full(&source) => OpenError::Full { dir },
+            _ => OpenError::Io {
+                dir,
+                context: context.to_owned(),
+                source,
+            },
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Tells what a live segment holds, from its bytes alone.
+//!
+//! A pure function of bytes, so that recovery can be fuzzed and repeated: it changes nothing. What
+//! follows the last readable block is one of three things:
+//!
+//! - *nothing*: zeros, as the segment was prepared;
+//! - *torn*: a block that never became durable. It shows zeros where the tear was: at its front, at
+//!   its end, or in a whole sector, since the segment was zero-filled and synced before its use;
+//! - *damaged*: bytes that were durable and have changed. Either a later block says that this place
+//!   had been synced, or nothing in the block is zero that a tear would have left so.
+
+use crate::fields::Take;
+use crate::format::{Frame, HEADER_BYTES, Header, Kind, MAGIC, Start, Tail, payload};
+
+/// The unit in which disks write or do not write.
+const SECTOR_BYTES: usize = 512;
+
+/// What a scan of a live segment has found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Scan {
+    pub(crate) header: Header,
+    pub(crate) start: Start,
+    pub(crate) tail: Tail,
+    pub(crate) records: u64,
+    /// An end block closes the segment.
+    pub(crate) closed: bool,
+    /// Up to here a later block proves that the bytes were synced.
+    pub(crate) confirmed: u32,
+    /// Bytes of a torn block behind the tail.
+    pub(crate) torn_bytes: u64,
+}
+
+/// What can be said of a live segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Scanned {
+    /// It was prepared and never used: a start block was not written, or was torn.
+    Unused,
+    /// It holds these blocks.
+    Used(Scan),
+    /// It cannot be read beyond this offset.
+    Damaged { offset: u64, what: &'static str },
+}
+
+/// Which log and segment the bytes must belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) incarnation: u64,
+    pub(crate) segment: u32,
+}
+
+/// Reads the segment from its first block to its last.
+pub(crate) fn scan(bytes: &[u8], identity: Identity) -> Scanned {
+    let first = match block_at(bytes, 0, identity) {
+        Ok((header, start)) if header.kind == Kind::Start => {
+            Start::decode(start.payload).map(|begin| (header, begin, start.crc))
+        }
+        _ => None,
+    };
+    let Some((header, start, crc)) = first else {
+        return match judge(bytes, 0, identity) {
+            Rest::Nothing | Rest::Torn(_) => Scanned::Unused,
+            Rest::Damaged(what) => Scanned::Damaged { offset: 0, what },
+        };
+    };
+    let mut scan = Scan {
+        header,
+        start,
+        tail: Tail {
+            segment: identity.segment,
+            end: header.block_bytes() as u32,
+            sequence: header.sequence.wrapping_add(1),
+            chain: crc,
+        },
+        records: 0,
+        closed: false,
+        confirmed: 0,
+        torn_bytes: 0,
+    };
+    match scan_blocks(&mut scan, bytes, identity) {
+        Ok(()) => Scanned::Used(scan),
+        Err(what) => Scanned::Damaged {
+            offset: u64::from(scan.tail.end),
+            what,
+        },
+    }
+}
+
+/// Follows the chain behind the start block, then judges what is left.
+fn scan_blocks(scan: &mut Scan, bytes: &[u8], identity: Identity) -> Result<(), &'static str> {
+    while !scan.closed {
+        let Ok((header, block)) = block_at(bytes, scan.tail.end as usize, identity) else {
+            break;
+        };
+        follows(&header, scan.tail)?;
+        match header.kind {
+            Kind::Start => return Err("a second segment start"),
+            Kind::Records => frames_are_whole(&header, block.payload)?,
+            Kind::End => {
+                let count = Take(block.payload).u64();
+                if count != Some(scan.records) || header.payload_bytes != 8 {
+                    return Err("the end block counts other records than there are");
+                }
+                scan.closed = true;
+            }
+        }
+        scan.records += u64::from(header.records);
+        scan.confirmed = header.confirmed;
+        scan.tail = Tail {
+            segment: identity.segment,
+            end: scan.tail.end.saturating_add(header.block_bytes() as u32),
+            sequence: header.sequence.wrapping_add(1),
+            chain: block.crc,
+        };
+    }
+    match judge(bytes, scan.tail.end as usize, identity) {
+        Rest::Nothing => {}
+        // An end block was written by a close that drained everything: nothing follows it.
+        Rest::Torn(_) if scan.closed => return Err("bytes behind the end block"),
+        Rest::Torn(bytes) => scan.torn_bytes = bytes,
+        Rest::Damaged(what) => return Err(what),
+    }
+    if !scan.closed && (bytes.len() as u64) < u64::from(scan.start.capacity) {
+        return Err("the file is shorter than it was made");
+    }
+    Ok(())
+}
+
+/// Whether the block is the one that comes next in the chain.
+pub(crate) fn follows(header: &Header, tail: Tail) -> Result<(), &'static str> {
+    if header.sequence != tail.sequence || header.previous != tail.chain {
+        return Err("the block does not follow the one before it");
+    }
+    if header.confirmed > header.offset {
+        return Err("the block confirms more than was written");
+    }
+    Ok(())
+}
+
+/// Checks that the payload is exactly the frames that the header counts, each with its CRC.
+pub(crate) fn frames_are_whole(header: &Header, payload: &[u8]) -> Result<(), &'static str> {
+    let mut take = Take(payload);
+    for _ in 0..header.records {
+        let frame = Frame::take(&mut take).ok_or("a record reaches over the end of its block")?;
+        if !frame.is_whole() {
+            return Err("a record does not match its checksum");
+        }
+    }
+    if take.0.is_empty() {
+        Ok(())
+    } else {
+        Err("a block holds more than its records")
+    }
+}
+
+/// A block that is whole and where it says it is.
+struct Block<'a> {
+    payload: &'a [u8],
+    crc: u32,
+}
+
+/// The block at `offset`, if it is whole and belongs there.
+fn block_at(bytes: &[u8], offset: usize, identity: Identity) -> Result<(Header, Block<'_>), ()> {
+    let rest = bytes.get(offset..).ok_or(())?;
+    let (header, crc) = header_at(rest, offset, identity).ok_or(())?;
+    let payload = payload(&header, rest).ok_or(())?;
+    Ok((header, Block { payload, crc }))
+}
+
+/// The header at the front of `rest`, if it says that it stands at `offset` of this segment.
+pub(crate) fn header_at(rest: &[u8], offset: usize, identity: Identity) -> Option<(Header, u32)> {
+    let (header, crc) = Header::decode(rest)?;
+    let here = header.incarnation == identity.incarnation
+        && header.segment == identity.segment
+        && header.offset as usize == offset;
+    here.then_some((header, crc))
+}
+
+enum Rest {
+    Nothing,
+    /// So many bytes up to the last one that is not zero.
+    Torn(u64),
+    Damaged(&'static str),
+}
+
+/// Judges what follows the last readable block.
+fn judge(bytes: &[u8], offset: usize, identity: Identity) -> Rest {
+    let rest = bytes.get(offset..).unwrap_or(&[]);
+    let used = used_bytes(rest);
+    if used == 0 {
+        return Rest::Nothing;
+    }
+    if was_confirmed(bytes, offset, identity) {
+        return Rest::Damaged("a later block says that this place had been synced");
+    }
+    let extent = match header_at(rest, offset, identity) {
+        Some((header, _)) if header.block_bytes() > rest.len() => {
+            return Rest::Damaged("the file is shorter than the block");
+        }
+        Some((header, _)) => header.block_bytes(),
+        None => HEADER_BYTES,
+    };
+    let cut_at_front = rest.first() == Some(&0);
+    let cut_at_end = used < extent;
+    if cut_at_front || cut_at_end || has_zero_sector(bytes, offset, extent) {
+        Rest::Torn(used as u64)
+    } else {
+        Rest::Damaged("the block does not match its checksum, and no write was torn here")
+    }
+}
+
+/// The length up to the last byte that is not zero.
+fn used_bytes(rest: &[u8]) -> usize {
+    static ZEROS: [u8; 4096] = [0; 4096];
+    let mut used = rest.len();
+    while let Some(chunk) = rest.get(used.saturating_sub(ZEROS.len())..used) {
+        if chunk.is_empty() || Some(chunk) != ZEROS.get(..chunk.len()) {
+            break;
+        }
+        used -= chunk.len();
+    }
+    let last = rest
+        .get(..used)
+        .and_then(|rest| rest.iter().rposition(|byte| *byte != 0));
+    last.map_or(0, |last| last + 1)
+}
+
+/// Whether a header further on says that `offset` had been synced before it was written.
+fn was_confirmed(bytes: &[u8], offset: usize, identity: Identity) -> bool {
+    let mut from = offset + 1;
+    while let Some(found) = find_magic(bytes, from) {
+        let header = bytes
+            .get(found..)
+            .and_then(|rest| header_at(rest, found, identity));
+        if header.is_some_and(|(header, _)| header.confirmed as usize > offset) {
+            return true;
+        }
+        from = found + 1;
+    }
+    false
+}
+
+fn find_magic(bytes: &[u8], from: usize) -> Option<usize> {
+    let [first, ..] = MAGIC;
+    let rest = bytes.get(from..)?;
+    let mut at = 0;
+    while let Some(next) = rest.get(at..)?.iter().position(|byte| *byte == first) {
+        if rest
+            .get(at + next..)
+            .is_some_and(|rest| rest.starts_with(&MAGIC))
+        {
+            return Some(from + at + next);
+        }
+        at += next + 1;
+    }
+    None
+}
+
+/// Whether a sector that the piece touches is zero as far as it belongs to the piece and beyond.
+fn has_zero_sector(bytes: &[u8], offset: usize, extent: usize) -> bool {
+    let first = offset / SECTOR_BYTES;
+    let last = (offset + extent - 1) / SECTOR_BYTES;
+    (first..=last).any(|sector| {
+        let from = offset.max(sector * SECTOR_BYTES);
+        let to = bytes.len().min((sector + 1) * SECTOR_BYTES);
+        bytes
+            .get(from..to)
+            .is_some_and(|piece| piece.iter().all(|byte| *byte == 0))
+    })
+}
+
+/// Reads any bytes as if they were a live segment, for fuzzing: never panics, and never finds a
+/// record that its checksums do not bear out. Returns how many records it found.
+pub fn recover_bytes(bytes: &[u8]) -> u64 {
+    let Some((header, _)) = Header::decode(bytes) else {
+        return 0;
+    };
+    let identity = Identity {
+        incarnation: header.incarnation,
+        segment: header.segment,
+    };
+    match scan(bytes, identity) {
+        Scanned::Used(scan) => scan.records,
+        Scanned::Unused | Scanned::Damaged { .. } => 0,
+    }
+}

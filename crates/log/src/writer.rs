@@ -1,0 +1,441 @@
+//! The one thread that writes: gathers what all appenders have queued, writes it as one block, syncs
+//! once, and answers them all.
+//!
+//! Invariants:
+//!
+//! 1. A block is written only when the block before it is synced ([`Durability::Sync`]), or states
+//!    in its header how far the segment was synced ([`Durability::Os`]).
+//! 2. A segment in which a write or a sync has failed is never written or synced again. Its end is
+//!    the last synced block; the next segment's start block says so, durably, before any record
+//!    follows. The session ends with it, so no sequence is ever given to two records.
+//! 3. The durable end moves only after a sync that returned without an error.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crate::api::{AppendError, Committed, Cursor, Partition};
+use crate::appender::{Batch, Taken};
+use crate::catalog::Catalog;
+use crate::disk::DiskFile;
+use crate::format::{BLOCK_OVERHEAD, END_BLOCK_BYTES, Kind, TRAILER, Tail, position, stamp_frames};
+use crate::options::{Durability, Health};
+use crate::segment::{Author, Preparer, begin, behind, write_small_block};
+use crate::shared::{Shared, hold};
+
+/// A commit of at most so many records does not make the next one wait for company.
+const FEW_RECORDS: u64 = 4;
+/// After so long the writer itself wakes waiters whose leader has not done it.
+const LEADER_PATIENCE: Duration = Duration::from_millis(10);
+
+/// The segment that is being written.
+pub(crate) struct Current {
+    pub(crate) file: Arc<dyn DiskFile>,
+    pub(crate) capacity: u32,
+    pub(crate) records: u64,
+}
+
+pub(crate) struct Writer {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) preparer: Arc<Preparer>,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) author: Author,
+    /// `None` when it was fenced and no fresh one could be begun.
+    pub(crate) current: Option<Current>,
+    /// Behind the last block that was written.
+    pub(crate) written: Tail,
+    /// Behind the last block that was synced.
+    pub(crate) synced: Tail,
+    /// The last sequence given, by partition; broadcasts come last.
+    pub(crate) sequences: Vec<u32>,
+    pub(crate) pace: Pace,
+}
+
+/// When things happened, and when they shall.
+pub(crate) struct Pace {
+    commit_began: Instant,
+    commit_records: u64,
+    last_sync: Instant,
+    retry_at: Instant,
+    /// Batches that were completed, with the time, until their waiters are known to be awake.
+    completed: Vec<(Instant, Arc<Batch>)>,
+}
+
+impl Pace {
+    pub(crate) fn new() -> Pace {
+        let now = Instant::now();
+        Pace {
+            commit_began: now,
+            commit_records: 0,
+            last_sync: now,
+            retry_at: now,
+            completed: Vec::new(),
+        }
+    }
+}
+
+impl Writer {
+    /// Writes until the log is closed; then drains the queue and closes the segment.
+    pub(crate) fn run(mut self) -> Result<(), AppendError> {
+        self.shared.bell().answer_here();
+        loop {
+            self.wait_for_work();
+            self.shared.bell().answer();
+            let closing = self.shared.closing.load(Ordering::SeqCst);
+            let taken = self.take_all(closing);
+            self.heal();
+            self.commit_all(taken);
+            self.sync_if_due();
+            self.wake_the_forgotten();
+            if closing {
+                return self.finish();
+            }
+        }
+    }
+
+    fn wait_for_work(&self) {
+        let deadline = self.next_deadline();
+        let bell = self.shared.bell();
+        loop {
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            if bell.wait(left) || left.is_some_and(|left| left.is_zero()) {
+                break;
+            }
+        }
+        self.gather();
+    }
+
+    /// When there is something to do even if nobody appends.
+    fn next_deadline(&self) -> Option<Instant> {
+        let sync = (self.written != self.synced)
+            .then(|| self.pace.last_sync + self.shared.options.sync_interval);
+        let sweep = self
+            .pace
+            .completed
+            .first()
+            .map(|(at, _)| *at + LEADER_PATIENCE);
+        let retry = (self.shared.health() != Health::Writable).then_some(self.pace.retry_at);
+        [sync, sweep, retry].into_iter().flatten().min()
+    }
+
+    /// Under load, lets records come together until the interval since the last commit is over.
+    fn gather(&self) {
+        if self.pace.commit_records <= FEW_RECORDS {
+            return;
+        }
+        let options = &self.shared.options;
+        let until = self.pace.commit_began + options.commit_interval;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let enough = self.shared.queued_bytes.load(Ordering::Relaxed) >= options.commit_bytes;
+            if left.is_zero() || enough || self.shared.closing.load(Ordering::SeqCst) {
+                return;
+            }
+            std::thread::park_timeout(left);
+        }
+    }
+
+    fn take_all(&self, closing: bool) -> Vec<Taken> {
+        let mut lanes = hold(&self.shared.lanes);
+        lanes.closed |= closing;
+        lanes.all.retain(|lane| !lane.is_abandoned());
+        lanes
+            .all
+            .iter()
+            .filter_map(|lane| lane.take(closing))
+            .collect()
+    }
+
+    /// Commits everything that was taken, in blocks of bounded size.
+    fn commit_all(&mut self, taken: Vec<Taken>) {
+        if taken.is_empty() {
+            return;
+        }
+        self.pace.commit_began = Instant::now();
+        self.pace.commit_records = taken.iter().map(|taken| u64::from(taken.records)).sum();
+        let (mut block, mut bytes) = (Vec::new(), 0);
+        for taken in taken {
+            if bytes + taken.frames.len() > self.shared.options.block_bytes_max {
+                self.commit(std::mem::take(&mut block), bytes);
+                bytes = 0;
+            }
+            bytes += taken.frames.len();
+            block.push(taken);
+        }
+        self.commit(block, bytes);
+    }
+
+    /// Commits one block and answers its appenders.
+    fn commit(&mut self, mut block: Vec<Taken>, bytes: usize) {
+        if block.is_empty() {
+            return;
+        }
+        let outcome = self.try_commit(&mut block, bytes);
+        self.shared.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        let now = Instant::now();
+        for taken in block {
+            self.pace
+                .completed
+                .push((now, taken.finish(outcome.clone())));
+        }
+    }
+
+    fn try_commit(&mut self, block: &mut [Taken], bytes: usize) -> Result<Committed, AppendError> {
+        let records = block
+            .iter()
+            .map(|taken| taken.records)
+            .fold(0, u32::saturating_add);
+        let file = self.make_room(bytes, records)?;
+        let written = match self.write_block(&*file, block, records) {
+            Ok(tail) => tail,
+            Err(error) => return Err(AppendError::Indeterminate(self.fence("write", &error))),
+        };
+        self.written = written;
+        if let Some(current) = &mut self.current {
+            current.records += u64::from(records);
+        }
+        if self.shared.options.durability == Durability::Sync {
+            self.sync(&*file).map_err(AppendError::Indeterminate)?;
+        }
+        let position = position(written.segment, written.end);
+        Ok(Committed {
+            cursor: Cursor {
+                incarnation: self.author.incarnation,
+                position,
+            },
+        })
+    }
+
+    /// Gives every record its sequence, and writes the block in one call.
+    fn write_block(
+        &mut self,
+        file: &dyn DiskFile,
+        block: &mut [Taken],
+        records: u32,
+    ) -> io::Result<Tail> {
+        let sequences = &mut self.sequences;
+        let last = sequences.len() - 1;
+        let mut next = |partition: Partition| {
+            let index = usize::from(partition.0).min(last);
+            sequences.get_mut(index).map_or(0, |sequence| {
+                *sequence += 1;
+                *sequence
+            })
+        };
+        let mut header = self
+            .author
+            .header(Kind::Records, self.written, self.synced.end);
+        header.records = records;
+        for taken in &mut *block {
+            stamp_frames(&mut taken.frames, &mut next);
+            header.payload_bytes += taken.frames.len() as u32;
+            header.payload_crc = crc32c::crc32c_append(header.payload_crc, &taken.frames);
+        }
+        let (head, crc) = header.encode();
+        let mut parts = Vec::with_capacity(block.len() + 2);
+        parts.push(IoSlice::new(&head));
+        parts.extend(block.iter().map(|taken| IoSlice::new(&taken.frames)));
+        parts.push(IoSlice::new(&TRAILER));
+        file.write_at(u64::from(header.offset), &mut parts)?;
+        Ok(behind(&header, crc))
+    }
+
+    /// Syncs what was written and moves the durable end, or fences the segment.
+    fn sync(&mut self, file: &dyn DiskFile) -> Result<(), Arc<str>> {
+        self.pace.last_sync = Instant::now();
+        match file.sync_data() {
+            Ok(()) => {
+                self.synced = self.written;
+                self.shared
+                    .durable
+                    .advance(position(self.synced.segment, self.synced.end));
+                Ok(())
+            }
+            Err(error) => Err(self.fence("sync", &error)),
+        }
+    }
+
+    /// With [`Durability::Os`], syncs at its interval.
+    fn sync_if_due(&mut self) {
+        let due = self.pace.last_sync + self.shared.options.sync_interval;
+        if self.written != self.synced
+            && Instant::now() >= due
+            && let Some(file) = self.current.as_ref().map(|current| current.file.clone())
+        {
+            // A failure has fenced the segment and shows in the health; those who appended were
+            // told that they do not wait for the sync.
+            self.sync(&*file).unwrap_or_default();
+        }
+    }
+
+    /// Gives the present segment up: what was not synced in it is cut. Tries a fresh one at once.
+    fn fence(&mut self, what: &str, error: &io::Error) -> Arc<str> {
+        let why: Arc<str> =
+            format!("{what} of segment {} failed: {error}", self.written.segment).into();
+        self.current = None;
+        self.written = self.synced;
+        self.shared.set_health(Health::Fenced(why.clone()));
+        // A failure here is kept in the health, and `heal` tries again.
+        self.roll().unwrap_or_default();
+        why
+    }
+
+    /// A segment with room for a block, the present one or the next.
+    fn make_room(&mut self, bytes: usize, records: u32) -> Result<Arc<dyn DiskFile>, AppendError> {
+        let needed = bytes + BLOCK_OVERHEAD + END_BLOCK_BYTES;
+        let last = self.sequences.iter().max().copied().unwrap_or(0);
+        let sequences_last = last.checked_add(records).is_some();
+        if let Some(current) = &self.current {
+            let room = current.capacity.saturating_sub(self.written.end) as usize;
+            if needed <= room && sequences_last {
+                return Ok(current.file.clone());
+            }
+        } else if let Some(refusal) = self.shared.health().refusal() {
+            // Fenced: `heal` has just tried, or will when its time has come.
+            return Err(refusal);
+        }
+        if self.written != self.synced
+            && let Some(file) = self.current.as_ref().map(|current| current.file.clone())
+        {
+            self.sync(&*file).map_err(AppendError::Down)?;
+        }
+        if !sequences_last {
+            self.end_session();
+        }
+        self.roll()?;
+        let current = self.current.as_ref().ok_or(AppendError::Full)?;
+        Ok(current.file.clone())
+    }
+
+    /// Begins the next segment behind the synced end of the present one.
+    fn roll(&mut self) -> Result<(), AppendError> {
+        self.pace.retry_at = Instant::now() + self.shared.options.retry_interval;
+        let prepared = self
+            .preparer
+            .take()
+            .map_err(|error| self.refuse("prepare", &error))?;
+        // From here on the present segment is over, whatever happens: the start block that ends it
+        // may be durable even if writing it fails.
+        let finished = self.current.take();
+        if finished.is_none() {
+            self.end_session();
+        }
+        let options = &self.shared.options;
+        let stamp = ((options.clock_ms)(), options.partitions);
+        let tail = match begin(&prepared, self.author, self.synced, stamp) {
+            Ok(tail) => tail,
+            Err(error) => {
+                self.preparer.request(prepared.segment, prepared.capacity);
+                return Err(self.refuse("begin", &error));
+            }
+        };
+        if let Some(finished) = finished {
+            // For the space only: the start block has said that nothing behind the end counts.
+            finished
+                .file
+                .set_len(u64::from(self.synced.end))
+                .unwrap_or_default();
+        }
+        self.catalog.began(tail.segment, self.synced.end);
+        (self.written, self.synced) = (tail, tail);
+        let (file, capacity) = (prepared.file, prepared.capacity);
+        self.current = Some(Current {
+            file,
+            capacity,
+            records: 0,
+        });
+        self.preparer
+            .request(tail.segment + 1, options.segment_bytes);
+        self.shared.set_health(Health::Writable);
+        Ok(())
+    }
+
+    /// Sets the health after a refusal of the disk, and says what to tell appenders.
+    fn refuse(&self, what: &str, error: &io::Error) -> AppendError {
+        let health = if is_full(error) {
+            Health::Full
+        } else {
+            let segment = self.written.segment + 1;
+            Health::Fenced(format!("{what} of segment {segment} failed: {error}").into())
+        };
+        self.shared.set_health(health.clone());
+        health.refusal().unwrap_or(AppendError::Full)
+    }
+
+    /// Draws a new session: sequences begin again.
+    fn end_session(&mut self) {
+        // Without random numbers a session still must not be used twice.
+        self.author.session =
+            getrandom::u64().unwrap_or_else(|_| self.author.session.wrapping_add(1));
+        self.sequences.fill(0);
+    }
+
+    /// Tries to get a log that cannot write going again, when it is time or a segment is there.
+    fn heal(&mut self) {
+        let sick = matches!(self.shared.health(), Health::Full | Health::Fenced(_));
+        if !sick || Instant::now() < self.pace.retry_at {
+            return;
+        }
+        self.pace.retry_at = Instant::now() + self.shared.options.retry_interval;
+        if self.preparer.may_have_one() {
+            // A failure has set the health.
+            self.roll().unwrap_or_default();
+        }
+    }
+
+    /// Wakes the waiters whose leader was woken a while ago and has not passed it on.
+    fn wake_the_forgotten(&mut self) {
+        let now = Instant::now();
+        self.pace.completed.retain(|(at, batch)| {
+            let waits = !batch.all_awake();
+            if waits && now.duration_since(*at) >= LEADER_PATIENCE {
+                batch.wake_rest();
+                return false;
+            }
+            waits
+        });
+    }
+
+    /// Writes the end block, so that the next opening knows that nothing is missing.
+    fn finish(mut self) -> Result<(), AppendError> {
+        for (_, batch) in self.pace.completed.drain(..) {
+            batch.wake_rest();
+        }
+        let Some(current) = self.current.take() else {
+            return self.shut(Ok(()));
+        };
+        let header = self.author.header(Kind::End, self.written, self.synced.end);
+        let ended = write_small_block(&*current.file, header, &current.records.to_le_bytes())
+            .and_then(|tail| current.file.sync_data().map(|()| tail));
+        let outcome = match ended {
+            Ok(tail) => {
+                self.shared
+                    .durable
+                    .advance(position(tail.segment, tail.end));
+                // For the space only: what lies behind the end block is zeros.
+                current
+                    .file
+                    .set_len(u64::from(tail.end))
+                    .unwrap_or_default();
+                Ok(())
+            }
+            Err(error) => Err(AppendError::Indeterminate(
+                format!("closing the log failed: {error}").into(),
+            )),
+        };
+        self.shut(outcome)
+    }
+
+    fn shut(&self, outcome: Result<(), AppendError>) -> Result<(), AppendError> {
+        self.shared.set_health(Health::Closed);
+        self.shared.durable.close();
+        outcome
+    }
+}
+
+/// No space, no quota, no inodes, or a limit on the file's size: it may pass.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
