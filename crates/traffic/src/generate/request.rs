@@ -1,0 +1,140 @@
+//! A click as the bytes of an HTTP request.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use tollgate_click::{AdId, AdvertiserId, CampaignId, Micros, PlacementId, PublisherId};
+use tollgate_link::{ClickLink, Schemes, SignError};
+
+use super::{Case, Click, Fake, Manner, Plan};
+use crate::world::visitor::{library, robot};
+use crate::world::{Key, World};
+
+/// Writes the request and says whether it is a `HEAD`.
+pub(super) fn render(
+    plan: &Plan,
+    host: &str,
+    click: &Click,
+    out: &mut Vec<u8>,
+) -> Result<bool, SignError> {
+    let method = match (click.case, click.manner) {
+        (Case::Malformed, _) => "PUT",
+        (_, Manner::Head) => "HEAD",
+        _ => "GET",
+    };
+    let path = path(plan, click)?;
+    let visitor = plan.visitor(click);
+    let bits = plan.dice.with(40).roll(click.op);
+    let agent = match click.manner {
+        Manner::Robot => robot(bits),
+        Manner::Library => library(bits),
+        Manner::Person | Manner::Head | Manner::Prefetch => visitor.agent,
+    };
+    // One visitor in three comes with a publisher's sub-id.
+    let query = match bits % 3 {
+        0 => format!("?sub1=slot-{}", bits % 97),
+        _ => String::new(),
+    };
+    let mut headers = format!(
+        "{method} {path}{query} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\n\
+         Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\nX-Forwarded-For: {}\r\n",
+        visitor.address
+    );
+    let optional = [
+        ("Accept-Language", visitor.language),
+        ("Referer", visitor.referrer),
+        ("X-Country", visitor.country),
+        (
+            "Sec-Purpose",
+            (click.manner == Manner::Prefetch).then_some("prefetch"),
+        ),
+        ("Content-Length", (method == "PUT").then_some("0")),
+    ];
+    for (name, value) in optional {
+        if let Some(value) = value {
+            headers.push_str(name);
+            headers.push_str(": ");
+            headers.push_str(value);
+            headers.push_str("\r\n");
+        }
+    }
+    headers.push_str("\r\n");
+    out.extend_from_slice(headers.as_bytes());
+    Ok(method == "HEAD")
+}
+
+fn path(plan: &Plan, click: &Click) -> Result<String, SignError> {
+    if click.case == Case::UnknownSlug {
+        return Ok(format!("/l/nobody-{}", click.leader));
+    }
+    if click.case.is_registered() {
+        return Ok(format!("/l/{}", World::slug(plan.link(click))));
+    }
+    Ok(format!("/c/{}", token(plan, click)?))
+}
+
+fn token(plan: &Plan, click: &Click) -> Result<String, SignError> {
+    let bits = plan.dice.with(41).roll(click.leader);
+    let live = if bits.is_multiple_of(2) {
+        Key::Live
+    } else {
+        Key::NextLive
+    };
+    let (key, secret) = match click.case {
+        Case::TestKey => (Key::Test, Key::Test),
+        Case::Fake(Fake::WrongSecret) => (live, Key::Unknown),
+        Case::Fake(Fake::UnknownKey) => (Key::Unknown, Key::Unknown),
+        Case::Fake(Fake::RevokedKey) => (Key::Revoked, Key::Revoked),
+        Case::Fake(Fake::LapsedKey) => (Key::Lapsed, Key::Lapsed),
+        Case::Fake(Fake::ForeignAdvertiser) => (Key::Narrow, Key::Narrow),
+        _ => (live, live),
+    };
+    let signed = sign(plan, click, key, secret)?;
+    Ok(match click.case {
+        Case::Fake(Fake::Mutated) => turn_a_bit(&signed, bits >> 8),
+        Case::Fake(Fake::Truncated) => signed.chars().take(signed.len() - 5).collect(),
+        Case::Fake(Fake::Padded) => format!("{signed}="),
+        Case::Fake(Fake::Gibberish) => format!("{bits:x}.not~a~token"),
+        _ => signed,
+    })
+}
+
+fn sign(plan: &Plan, click: &Click, key: Key, secret: Key) -> Result<String, SignError> {
+    let impression = plan.impression(click);
+    let bits = plan.dice.with(42).roll(click.leader);
+    let campaign = impression.campaign;
+    let destination = match bits % 3 {
+        0 => format!("https://shop-{campaign}.example/"),
+        1 => format!("https://shop-{campaign}.example/sale?click={{click_id}}&from={{publisher}}"),
+        _ => format!(
+            "https://shop-{campaign}.example/item/{}#reviews",
+            bits % 1000
+        ),
+    };
+    let link = ClickLink {
+        key: key.id(),
+        nonce: impression.nonce,
+        window_s: impression.window_s,
+        expires_at: impression.expires_at,
+        advertiser: AdvertiserId(impression.advertiser),
+        campaign: CampaignId(campaign),
+        ad: AdId(bits % 300 + 1),
+        publisher: PublisherId((bits >> 16) as u32 % 40 + 1),
+        placement: PlacementId((bits >> 40) % 200 + 1),
+        price: impression.price_micros.map(Micros),
+        test: click.case == Case::TestFlag,
+        escaping: 1,
+        destination: &destination,
+        lpurl: None,
+    };
+    tollgate_link::sign(&link, &plan.world().secret(secret), Schemes::WEB)
+}
+
+/// Turns one bit of the token's bytes.
+fn turn_a_bit(token: &str, bits: u64) -> String {
+    let mut bytes = URL_SAFE_NO_PAD.decode(token).unwrap_or_default();
+    let place = bits.checked_rem(bytes.len() as u64).unwrap_or_default();
+    if let Some(byte) = usize::try_from(place).ok().and_then(|at| bytes.get_mut(at)) {
+        *byte ^= 1 << ((bits >> 32) % 8);
+    }
+    URL_SAFE_NO_PAD.encode(bytes)
+}
