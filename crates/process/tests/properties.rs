@@ -168,3 +168,38 @@ proptest! {
         }
     }
 }
+
+/// Logs that differ in one cell, one for each part of the state.
+#[test]
+fn the_hash_tells_every_part_apart() {
+    let pairs = [
+        ("campaign", "price", "0.35", "0.36"),
+        ("campaign", "state", "active", "paused"),
+        ("campaign", "currency", "USD", "EUR"),
+        ("campaign", "campaign", "1", "2"),
+        ("key", "scope", "7", "8"),
+        ("key", "key", "1", "2"),
+        ("click", "nonce", "A", "B"),
+        ("impression", "nonce", "A", "B"),
+        ("click", "visitor", "Ann", "Bob"),
+        ("mark", "edge", "1", "2"),
+        ("tick", "epoch", "1", "2"),
+        ("tick", "at", "10:00:01", "10:00:02"),
+        ("tick", "session", "1", "2"),
+        ("tick", "sequence", "1", "2"),
+    ];
+    for (record, column, one, other) in pairs {
+        let hash = |cell: &str| {
+            let mut row = vec![("record", record.to_owned()), ("at", "10:00:00".to_owned())];
+            if column == "visitor" {
+                row.push(("link", "5".to_owned()));
+            }
+            row.push((column, cell.to_owned()));
+            let mut state = fresh();
+            apply(&mut state, incoming(&table::rows(&[row])[0])).unwrap();
+            state.hash()
+        };
+        assert_ne!(hash(one), hash(other), "{record} by {column}");
+        assert_eq!(hash(one), hash(one), "{record} by {column}");
+    }
+}
