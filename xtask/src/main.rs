@@ -5,6 +5,10 @@
 
 mod tidy;
 
+mod test;
+mod torture;
+
+use std::env;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -23,6 +27,10 @@ struct Cli {
 enum Task {
     /// Check the house style: crate table, words, lengths, lints.
     Tidy,
+    /// Run every test: install what they need, check, build, run, sum up.
+    Test,
+    /// Run the long tier of the fault trials.
+    Torture(torture::Torture),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +48,8 @@ fn run(task: Task) -> Result<bool> {
     let root = root()?;
     match task {
         Task::Tidy => tidy::run(&root),
+        Task::Test => test::run(&root),
+        Task::Torture(torture) => torture::run(&root, &torture),
     }
 }
 
@@ -50,4 +60,9 @@ fn root() -> Result<PathBuf> {
         .parent()
         .context("xtask stands at the root of the filesystem")?
         .to_owned())
+}
+
+/// Where builds go: shared between checkouts when `CARGO_TARGET_DIR` is set.
+fn target(root: &Path) -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |folder| root.join(folder))
 }
