@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | nonces of an hour | clock > hour's end + longest window + spool limit | a click on them is out of its window, or received longer ago than the spool limit, and touches no table |
 //! | versions of campaigns and keys | superseded before clock − window − spool limit | the same |
-//! | sessions | silent for longer than the spool limit | what is sent again later cannot bill |
+//! | sessions | silent for longer than the spool limit | what is sent again later cannot bill; a live one sends a mark a minute |
 //! | recent visits | 10 to 20 minutes after the visit | far past the double-click window |
 //!
 //! Dropping happens when the clock enters a new hour (visits: at a tick), so it is part of the
@@ -244,22 +244,21 @@ impl State {
         self.clock = before.max(tick.at);
         self.recent.age(self.clock);
         if before.0 / HOUR_MS != self.clock.0 / HOUR_MS {
-            self.forget();
+            self.forget(before);
         }
         let records = self.counts.records() + 1; // this tick is counted at its end
         assert_eq!(records, self.ordinal.0, "every record has one effect");
         true
     }
 
-    /// Drops what no click that can still bill may ask for: see the table above.
-    fn forget(&mut self) {
-        let spool = Millis(self.clock.0.saturating_sub(u64::from(SPOOL_LIMIT_S) * 1000));
-        let state = Millis(
-            self.clock
-                .0
-                .saturating_sub(u64::from(STATE_RETENTION_S) * 1000),
-        );
-        self.sessions.forget_silent_since(spool);
+    /// Drops what no click that can still bill may ask for: see the table above. What came just
+    /// before this tick was heard of at the clock `before` it, however far the clock has moved.
+    fn forget(&mut self, before: Millis) {
+        let ago =
+            |clock: Millis, seconds: u32| Millis(clock.0.saturating_sub(u64::from(seconds) * 1000));
+        let state = ago(self.clock, STATE_RETENTION_S);
+        self.sessions
+            .forget_silent_since(ago(before, SPOOL_LIMIT_S));
         self.clicked.forget_ended_before(state);
         self.shown.forget_ended_before(state);
         self.campaigns.forget_superseded_before(state);
