@@ -96,11 +96,13 @@ impl Hash {
     }
 
     fn sessions(&mut self, sessions: &Sessions) {
-        self.list(sessions.iter(), |hash, (stream, touched, ranges)| {
-            hash.numbers([stream.session, u64::from(stream.broadcast), touched.0]);
-            hash.list(ranges.iter(), |hash, (first, last)| {
-                hash.numbers([*first, *last])
-            });
+        self.list(sessions.iter(), |hash, (session, seen)| {
+            hash.numbers([*session, seen.touched.0]);
+            for ranges in [&seen.own, &seen.broadcast] {
+                hash.list(ranges.iter(), |hash, (first, last)| {
+                    hash.numbers([*first, *last])
+                });
+            }
         });
     }
 

@@ -7,53 +7,55 @@ use tollgate_click::Millis;
 
 use crate::effects::Incoming;
 
-/// A run of a writer, in this partition or among broadcasts.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) struct Stream {
-    pub(crate) session: u64,
-    pub(crate) broadcast: bool,
-}
-
-/// What has come of each stream.
+/// What has come of each run of a writer.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Sessions {
-    streams: BTreeMap<Stream, Seen>,
+    sessions: BTreeMap<u64, Session>,
+}
+
+/// One run of a writer. Its broadcasts are numbered apart from its records for this partition.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Session {
+    /// The clock when something last came.
+    pub(crate) touched: Millis,
+    pub(crate) own: Seen,
+    pub(crate) broadcast: Seen,
 }
 
 /// The numbers that have come, as ranges that neither overlap nor touch: first -> last.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Seen {
     ranges: BTreeMap<u64, u64>,
-    touched: Millis,
 }
 
 impl Sessions {
     /// Notes a record; false when it had come before.
     pub(crate) fn note(&mut self, incoming: Incoming<'_>, clock: Millis) -> bool {
-        let stream = Stream {
-            session: incoming.session,
-            broadcast: incoming.broadcast,
+        let session = self.sessions.entry(incoming.session).or_default();
+        session.touched = clock;
+        let seen = if incoming.broadcast {
+            &mut session.broadcast
+        } else {
+            &mut session.own
         };
-        let seen = self.streams.entry(stream).or_default();
-        seen.touched = clock;
         seen.insert(incoming.sequence)
     }
 
-    /// Numbers below the highest of their stream that have not come; streams count from 1.
+    /// Numbers below the highest of their session that have not come; sessions count from 1.
     pub(crate) fn missing(&self) -> u64 {
-        self.streams.values().map(Seen::missing).sum()
+        let each = |session: &Session| session.own.missing() + session.broadcast.missing();
+        self.sessions.values().map(each).sum()
     }
 
-    /// Drops streams of which nothing has come since that instant.
+    /// Drops sessions of which nothing has come since that instant.
     pub(crate) fn forget_silent_since(&mut self, instant: Millis) {
-        self.streams.retain(|_, seen| seen.touched >= instant);
+        self.sessions
+            .retain(|_, session| session.touched >= instant);
     }
 
-    /// The streams in order, each with the time it was last heard of and its ranges.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Stream, Millis, &BTreeMap<u64, u64>)> {
-        self.streams
-            .iter()
-            .map(|(stream, seen)| (stream, seen.touched, &seen.ranges))
+    /// The sessions in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&u64, &Session)> {
+        self.sessions.iter()
     }
 }
 
@@ -74,6 +76,11 @@ impl Seen {
         let first = joins_below.map_or(number, |(first, _)| first);
         self.ranges.insert(first, above.unwrap_or(number));
         true
+    }
+
+    /// The ranges in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&u64, &u64)> {
+        self.ranges.iter()
     }
 
     fn missing(&self) -> u64 {
