@@ -1,12 +1,14 @@
 //! Minting: a link becomes a token, or is refused for a reason.
 
 use thiserror::Error;
-use tollgate_click::Millis;
+use tollgate_click::ids::ClickIdParts;
 use tollgate_click::limits::{EXPIRY_MAX_S, WINDOW_MAX_S};
+use tollgate_click::{ClickId, EdgeId, Millis, PartitionId};
 
 use crate::destination::{self, DestinationError, Schemes};
 use crate::mac::Secret;
-use crate::macros;
+use crate::macros::{self, ExpandError, MacroValues};
+use crate::query::Extras;
 use crate::token::{self, ClickLink, ESCAPING_MAX};
 
 /// Why a link is not signed.
@@ -18,6 +20,9 @@ pub enum SignError {
     /// The `lpurl` is no destination that a link may have.
     #[error("lpurl: {0}")]
     Lpurl(DestinationError),
+    /// The destination is over the limit as soon as `{lpurl}` is replaced.
+    #[error(transparent)]
+    TooLong(#[from] ExpandError),
     /// A field's value is out of its range.
     #[error("{0}")]
     Limit(#[from] Limit),
@@ -52,12 +57,26 @@ pub fn sign(link: &ClickLink<'_>, secret: &Secret, schemes: &Schemes) -> Result<
     destination::check(link.destination, schemes).map_err(SignError::Destination)?;
     if let Some(lpurl) = link.lpurl {
         destination::check(lpurl, schemes).map_err(SignError::Lpurl)?;
+        expand_alone(link)?;
     }
     let mut bytes = Vec::with_capacity(128 + link.destination.len());
     link.encode(&mut bytes);
     let tag = secret.tag(&bytes);
     bytes.extend_from_slice(&tag);
     Ok(token::text(&bytes))
+}
+
+/// With an `lpurl` a link can be too long for every click: that shows with all else left empty.
+fn expand_alone(link: &ClickLink<'_>) -> Result<(), ExpandError> {
+    let any_click = ClickIdParts {
+        received_at: Millis(0),
+        partition: PartitionId::default(),
+        edge: EdgeId::default(),
+        random: 0,
+    };
+    let extras = Extras::new();
+    let values = MacroValues::of(link, ClickId::new(any_click), &extras);
+    macros::expand(link.destination, link.escaping, &values, &mut Vec::new())
 }
 
 /// The ranges that both sides hold a link to.

@@ -75,6 +75,24 @@ pub enum Forged {
 }
 
 impl VerifyError {
+    /// The reason's name in counters and files.
+    pub fn name(self) -> &'static str {
+        match self {
+            VerifyError::Malformed(_) => "malformed",
+            VerifyError::Expired => "expired",
+            VerifyError::Forged(forged) => match forged {
+                Forged::UnknownKey => "unknown_key",
+                Forged::Tag => "tag",
+                Forged::Revoked => "revoked",
+                Forged::NotYetValid => "not_yet_valid",
+                Forged::NoLongerValid => "no_longer_valid",
+                Forged::Scope => "scope",
+                Forged::Limit(_) => "limit",
+                Forged::Destination(_) => "destination",
+            },
+        }
+    }
+
     /// Under which reason the edge counts it, and so what it answers: 410 when expired, else
     /// the one 403 that tells a forger nothing.
     pub fn refusal(self) -> Refusal {

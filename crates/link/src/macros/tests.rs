@@ -46,10 +46,7 @@ fn every_macro_stands_for_its_value() {
 fn each_level_encodes_once_more() {
     assert_eq!(expanded("/{sub1}", 0), "/a%20b&c/%250d%FF");
     assert_eq!(expanded("/{sub1}", 1), "/a%20b%26c%2F%250d%FF");
-    assert_eq!(
-        expanded("/{sub1}", 2),
-        "/a%2520b%2526c%252F%25250d%25FF"
-    );
+    assert_eq!(expanded("/{sub1}", 2), "/a%2520b%2526c%252F%25250d%25FF");
     let lpurl = "https://land.example/?x=1&y=a%20b#z";
     assert_eq!(expanded("/?u={lpurl}", 0), format!("/?u={lpurl}"));
     assert_eq!(
