@@ -6,17 +6,19 @@
 //! too, and shares no code with the core or the stores, so that a mistake there cannot hide here.
 //!
 //! Reading order: the words of a request's fate ([`ending`], [`history`]), how requests travel
-//! ([`client`], [`load`]), where they come from ([`world`], [`generate`], [`feed`]), and what
-//! must come of them ([`oracle`]).
+//! ([`client`], [`target`], [`load`]), where they come from ([`world`], [`generate`], [`fresh`],
+//! [`feed`]), and what must come of them ([`oracle`]).
 
 pub mod ending;
 pub mod history;
 
 pub mod client;
 pub mod load;
+pub mod target;
 
 pub mod dice;
 pub mod feed;
+pub mod fresh;
 pub mod generate;
 pub mod world;
 

@@ -6,7 +6,7 @@ use tollgate_click::{AdId, AdvertiserId, CampaignId, Micros, PlacementId, Publis
 use tollgate_link::{ClickLink, Schemes, SignError};
 
 use super::{Case, Click, Fake, Manner, Plan};
-use crate::world::visitor::{library, robot};
+use crate::world::visitor::{library, robot, write_header};
 use crate::world::{Key, World};
 
 /// Writes the request and says whether it is a `HEAD`.
@@ -34,31 +34,15 @@ pub(super) fn render(
         0 => format!("?sub1=slot-{}", bits % 97),
         _ => String::new(),
     };
-    let mut headers = format!(
-        "{method} {path}{query} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\n\
-         Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\nX-Forwarded-For: {}\r\n",
-        visitor.address
-    );
-    let optional = [
-        ("Accept-Language", visitor.language),
-        ("Referer", visitor.referrer),
-        ("X-Country", visitor.country),
-        (
-            "Sec-Purpose",
-            (click.manner == Manner::Prefetch).then_some("prefetch"),
-        ),
-        ("Content-Length", (method == "PUT").then_some("0")),
-    ];
-    for (name, value) in optional {
-        if let Some(value) = value {
-            headers.push_str(name);
-            headers.push_str(": ");
-            headers.push_str(value);
-            headers.push_str("\r\n");
-        }
+    out.extend_from_slice(format!("{method} {path}{query} HTTP/1.1\r\n").as_bytes());
+    visitor.write_headers(host, agent, out);
+    if click.manner == Manner::Prefetch {
+        write_header("Sec-Purpose", "prefetch", out);
     }
-    headers.push_str("\r\n");
-    out.extend_from_slice(headers.as_bytes());
+    if method == "PUT" {
+        write_header("Content-Length", "0", out);
+    }
+    out.extend_from_slice(b"\r\n");
     Ok(method == "HEAD")
 }
 

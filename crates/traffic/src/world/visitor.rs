@@ -120,6 +120,26 @@ impl Visitor {
         }
     }
 
+    /// Appends the headers that say who asks, as a trusted proxy sends them on; `agent` is the
+    /// visitor's own or that of a robot.
+    pub(crate) fn write_headers(&self, host: &str, agent: &str, out: &mut Vec<u8>) {
+        let address = self.address.to_string();
+        let headers = [
+            ("Host", Some(host)),
+            ("User-Agent", Some(agent)),
+            ("Accept", Some("text/html,application/xhtml+xml,*/*;q=0.8")),
+            ("Accept-Language", self.language),
+            ("Referer", self.referrer),
+            ("X-Forwarded-For", Some(address.as_str())),
+            ("X-Country", self.country),
+        ];
+        for (name, value) in headers {
+            if let Some(value) = value {
+                write_header(name, value, out);
+            }
+        }
+    }
+
     /// A number that stands for address and agent together.
     pub fn fingerprint(&self) -> u64 {
         let agent = BROWSERS.iter().position(|agent| *agent == self.agent);
@@ -135,6 +155,13 @@ pub(crate) fn robot(bits: u64) -> &'static str {
 /// The agent of a library or tool.
 pub(crate) fn library(bits: u64) -> &'static str {
     pick(&LIBRARIES, bits).unwrap_or_default()
+}
+
+/// Appends one header line.
+pub(crate) fn write_header(name: &str, value: &str, out: &mut Vec<u8>) {
+    for part in [name, ": ", value, "\r\n"] {
+        out.extend_from_slice(part.as_bytes());
+    }
 }
 
 fn pick<T: Copy>(list: &[T], bits: u64) -> Option<T> {
