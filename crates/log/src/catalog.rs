@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 
 use crate::api::{Damage, ReadError};
 use crate::disk::{Access, Disk, DiskFile};
 use crate::format::{
-    BLOCK_OVERHEAD, Header, Kind, START_BYTES, Start, facts_name, live_name, payload, personal_name,
+    BLOCK_OVERHEAD, Header, Kind, START_BYTES, Start, facts_name, live_name, payload,
 };
 use crate::meta::Kept;
 use crate::recover::{Identity, header_at};
-use crate::shared::hold;
+use crate::shared::{hold, wait};
 
 /// The bytes of a start block.
 pub(crate) const START_BLOCK_BYTES: usize = BLOCK_OVERHEAD + START_BYTES;
@@ -23,6 +23,7 @@ pub(crate) struct Catalog {
     pub(crate) dir: PathBuf,
     pub(crate) incarnation: u64,
     table: Mutex<Table>,
+    begun: Condvar,
 }
 
 struct Table {
@@ -30,11 +31,19 @@ struct Table {
     segments: BTreeMap<u32, Form>,
 }
 
+impl Table {
+    fn last(&self) -> u32 {
+        self.segments
+            .last_key_value()
+            .map_or(0, |(segment, _)| *segment)
+    }
+}
+
 /// How a segment is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
-    /// As it was written; `end` is known once a later segment has stated it.
-    Live { end: Option<u32> },
+    /// As it was written.
+    Live,
     /// Compressed, facts and personal parts apart.
     Sealed,
 }
@@ -64,21 +73,44 @@ impl Catalog {
         kept: Kept,
         segments: BTreeMap<u32, Form>,
     ) -> Catalog {
+        let table = Mutex::new(Table { kept, segments });
         Catalog {
             disk,
             dir,
             incarnation,
-            table: Mutex::new(Table { kept, segments }),
+            table,
+            begun: Condvar::new(),
         }
     }
 
+    /// A catalog before the first look at the directory.
+    pub(crate) fn empty(disk: Arc<dyn Disk>, dir: PathBuf, incarnation: u64) -> Catalog {
+        Catalog::new(disk, dir, incarnation, Kept::EVERYTHING, BTreeMap::new())
+    }
+
     /// A segment was begun, which ends the one before.
-    pub(crate) fn began(&self, segment: u32, previous_end: u32) {
+    pub(crate) fn began(&self, segment: u32) {
+        hold(&self.table).segments.insert(segment, Form::Live);
+        self.begun.notify_all();
+    }
+
+    /// The number of the newest segment.
+    pub(crate) fn last_begun(&self) -> u32 {
+        hold(&self.table).last()
+    }
+
+    /// Blocks until a segment after this one was begun, or `stop` says so.
+    pub(crate) fn wait_begun_after(&self, segment: u32, stop: impl Fn() -> bool) {
         let mut table = hold(&self.table);
-        if let Some(Form::Live { end }) = table.segments.get_mut(&segment.saturating_sub(1)) {
-            *end = Some(previous_end);
+        while table.last() <= segment && !stop() {
+            table = wait(&self.begun, table);
         }
-        table.segments.insert(segment, Form::Live { end: None });
+    }
+
+    /// Makes those who wait look again.
+    pub(crate) fn wake_waiting(&self) {
+        drop(hold(&self.table));
+        self.begun.notify_all();
     }
 
     /// A segment has been sealed.
@@ -125,7 +157,7 @@ impl Catalog {
     /// The start block of a segment in whichever form it is.
     pub(crate) fn opening(&self, segment: u32) -> Result<Opening, ReadError> {
         let (name, at) = match self.form(segment) {
-            Some(Form::Sealed) => (facts_name(segment), crate::seal::START_BLOCK_AT),
+            Some(Form::Sealed) => (facts_name(segment), crate::sealed::START_BLOCK_AT),
             _ => (live_name(segment), 0),
         };
         let file = self.open(&name)?;
@@ -147,15 +179,6 @@ impl Catalog {
     pub(crate) fn open(&self, name: &str) -> Result<Arc<dyn DiskFile>, ReadError> {
         let opened = self.disk.open(&self.dir.join(name), Access::Read);
         opened.map_err(|error| io_error("open", name, error))
-    }
-
-    /// The names that a segment may have, facts last: they are what makes a segment sealed.
-    pub(crate) fn names(segment: u32) -> [String; 3] {
-        [
-            live_name(segment),
-            personal_name(segment),
-            facts_name(segment),
-        ]
     }
 }
 

@@ -117,14 +117,8 @@ impl Header {
 
     /// Reads a header from the front of `bytes`, with its CRC; `None` unless it is whole.
     pub(crate) fn decode(bytes: &[u8]) -> Option<(Header, u32)> {
-        let (checked, mut rest) = Take(bytes)
-            .bytes(HEADER_BYTES)?
-            .split_at_checked(HEADER_BYTES - 4)?;
-        let crc = Take(&mut rest)
-            .0
-            .first_chunk()
-            .copied()
-            .map(u32::from_le_bytes)?;
+        let (checked, crc) = Take(bytes).bytes(HEADER_BYTES)?.split_last_chunk()?;
+        let crc = u32::from_le_bytes(*crc);
         let mut take = Take(checked);
         if take.array()? != MAGIC || crc32c::crc32c(checked) != crc || take.u16()? != VERSION {
             return None;

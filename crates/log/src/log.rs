@@ -17,6 +17,8 @@ use crate::meta::Meta;
 use crate::open::{Door, Found};
 use crate::options::{Health, Housekeeping, OpenError, Options, Recovery};
 use crate::read::Reader;
+use crate::readonly::ReadOnlyLog;
+use crate::seal::Sealing;
 use crate::segment::{Author, Preparer, begin, prepare};
 use crate::shared::{DurableAfter, Shared, hold};
 use crate::writer::{Current, Pace, Writer};
@@ -32,7 +34,9 @@ pub struct SegmentLog {
     pub(crate) catalog: Arc<Catalog>,
     preparer: Arc<Preparer>,
     threads: Mutex<Threads>,
-    pub(crate) sealing: Arc<crate::seal::Sealing>,
+    sealing: Arc<Sealing>,
+    /// Held while retention gives something up.
+    pub(crate) retention: Mutex<()>,
     _lock: Box<dyn Send + Sync>,
 }
 
@@ -54,6 +58,7 @@ impl SegmentLog {
         let door = Door { disk: &*disk, dir };
         disk.create_dir(dir)
             .map_err(|error| door.refusal("create the directory", error))?;
+        door.refuse_foreign()?;
         let lock = disk
             .lock(&dir.join(LOCK_NAME))
             .map_err(|error| match error {
@@ -68,6 +73,11 @@ impl SegmentLog {
         let recovery = found.recovery(meta.incarnation);
         let log = SegmentLog::start(disk.clone(), dir, options, (meta, found), lock)?;
         Ok((log, recovery))
+    }
+
+    /// Opens the log for reading beside a process that may be writing it.
+    pub fn open_readonly(disk: Arc<dyn Disk>, dir: &Path) -> Result<ReadOnlyLog, OpenError> {
+        ReadOnlyLog::open(disk, dir)
     }
 
     /// Begins a segment behind what was found, and starts the threads.
@@ -98,7 +108,7 @@ impl SegmentLog {
         let catalog = Arc::new(catalog);
         let preparer = Arc::new(Preparer::new(disk.clone(), dir.to_owned(), &shared));
         let (current, tail) = begin_first(&door, &shared, author, found.tail)?;
-        catalog.began(tail.segment, found.tail.end);
+        catalog.began(tail.segment);
         door.cut(found.tail);
         preparer.request(tail.segment + 1, shared.options.segment_bytes);
         let writer = Writer {
@@ -112,13 +122,14 @@ impl SegmentLog {
             sequences: vec![0; usize::from(shared.options.partitions) + 1],
             pace: Pace::new(),
         };
-        let sealing = Arc::new(crate::seal::Sealing::new(catalog.clone(), &shared.options));
+        let sealing = Arc::new(Sealing::new(catalog.clone(), &shared.options));
         let log = SegmentLog {
             shared,
             catalog,
             preparer,
             threads: Mutex::default(),
             sealing,
+            retention: Mutex::new(()),
             _lock: lock,
         };
         log.spawn(writer)
@@ -157,6 +168,17 @@ impl SegmentLog {
     /// Resolves as [`SegmentLog::wait_durable_after`] returns, without a time limit.
     pub fn durable_after(&self, cursor: Cursor) -> DurableAfter {
         DurableAfter::new(self.shared.clone(), cursor.position)
+    }
+
+    /// Seals every finished segment now, and returns how many that were. With
+    /// [`Housekeeping::Threads`] this happens in the background.
+    pub fn seal_finished(&self) -> Result<u32, ReadError> {
+        self.sealing.seal_finished(false)
+    }
+
+    /// Why the last finished segment could not be sealed, if so. It stays readable as it is.
+    pub fn seal_failure(&self) -> Option<String> {
+        self.sealing.failure()
     }
 
     /// Commits what was queued, writes an end block, and stops. Appends are refused from then on;

@@ -15,7 +15,7 @@ use crate::format::{Tail, VERSION, facts_name, live_name, personal_name, positio
 use crate::log::{Forms, LOCK_NAME};
 use crate::meta::{KEPT_NAME, Kept, META_NAME, Meta, MetaError};
 use crate::options::{OpenError, Options, Recovery};
-use crate::recover::{Identity, Scan, Scanned, scan};
+use crate::recover::{Broken, Identity, Scan, Scanned, scan};
 use crate::segment::remove_if_there;
 use crate::writer::is_full;
 
@@ -90,6 +90,22 @@ impl Door<'_> {
         Ok(meta)
     }
 
+    /// Refuses a directory that holds something else, before anything is made in it.
+    pub(crate) fn refuse_foreign(&self) -> Result<(), OpenError> {
+        let names = self.list()?;
+        let ours = [LOCK_NAME, META_NAME, "meta.tmp"];
+        match names.iter().find(|name| !ours.contains(&name.as_str())) {
+            Some(other) if !names.iter().any(|name| name == META_NAME) => {
+                let found = format!("there is no `{META_NAME}` beside `{other}`");
+                Err(OpenError::OtherProduct {
+                    dir: self.dir.to_owned(),
+                    found,
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn create(&self, options: &Options) -> Result<Meta, OpenError> {
         let drawn = getrandom::u64();
         let incarnation =
@@ -136,80 +152,94 @@ impl Door<'_> {
         let kept = self.kept(meta.incarnation)?;
         self.remove_leftovers(kept)?;
         let mut segments = self.segments(kept)?;
-        while let Some((&segment, form)) = segments.last_key_value() {
-            if *form == Form::Sealed {
-                return Err(self.missing(live_name(segment + 1)));
-            }
-            let Some(scan) = self.scan(meta.incarnation, segment)? else {
-                self.remove(&live_name(segment))?;
-                segments.remove(&segment);
-                continue;
+        let (scan, unused) = self.last_used(meta.incarnation, &mut segments, scan)?;
+        for segment in unused {
+            self.remove(&live_name(segment))?;
+        }
+        let Some(scan) = scan else {
+            let tail = Tail {
+                segment: 0,
+                end: 0,
+                sequence: 0,
+                chain: 0,
             };
             return Ok(Found {
                 kept,
                 segments,
-                tail: scan.tail,
-                epoch: scan.header.epoch,
-                clean: scan.closed,
-                cut_bytes: scan.torn_bytes,
+                tail,
+                epoch: 0,
+                clean: true,
+                cut_bytes: 0,
             });
-        }
-        if kept != Kept::EVERYTHING {
-            return Err(self.missing(live_name(kept.facts_first)));
-        }
-        let tail = Tail {
-            segment: 0,
-            end: 0,
-            sequence: 0,
-            chain: 0,
         };
         Ok(Found {
             kept,
             segments,
-            tail,
-            epoch: 0,
-            clean: true,
-            cut_bytes: 0,
+            tail: scan.tail,
+            epoch: scan.header.epoch,
+            clean: scan.closed,
+            cut_bytes: scan.torn_bytes,
         })
     }
 
-    /// Scans a live segment as the disk has it; `None` if it was never begun.
-    ///
-    /// After a failed sync the cache may hold what the disk does not, and call it clean. So all is
-    /// synced, the cache is dropped, and what is read then is what the disk has.
-    pub(crate) fn scan(&self, incarnation: u64, segment: u32) -> Result<Option<Scan>, OpenError> {
-        let name = live_name(segment);
-        let read = || -> io::Result<Vec<u8>> {
-            let file = self.disk.open(&self.dir.join(&name), Access::Read)?;
-            file.sync_data()?;
-            file.drop_cache()?;
-            let mut bytes = vec![0; usize::try_from(file.len()?).unwrap_or(usize::MAX)];
-            let read = file.read_at(0, &mut bytes)?;
-            bytes.truncate(read);
-            Ok(bytes)
-        };
-        let bytes = read().map_err(|error| self.refusal(&format!("read {name}"), error))?;
-        match scan(
-            &bytes,
-            Identity {
-                incarnation,
-                segment,
-            },
-        ) {
-            Scanned::Unused => Ok(None),
-            Scanned::Used(scan) => Ok(Some(scan)),
-            Scanned::Damaged { offset, what } => {
-                let damage = Damage {
-                    file: name,
-                    offset,
-                    what,
-                };
-                Err(OpenError::Damaged {
-                    dir: self.dir.to_owned(),
-                    damage,
-                })
+    /// Scans the last segment that was begun; those after it, which were not, leave the table.
+    pub(crate) fn last_used(
+        &self,
+        incarnation: u64,
+        segments: &mut Forms,
+        scan: fn(&[u8], Identity) -> Scanned,
+    ) -> Result<(Option<Scan>, Vec<u32>), OpenError> {
+        let mut unused = Vec::new();
+        while let Some((&segment, form)) = segments.last_key_value() {
+            if *form == Form::Sealed {
+                // A segment is sealed only after the next one was begun.
+                return Err(self.missing(live_name(segment + 1)));
+            }
+            let name = live_name(segment);
+            let bytes = self.as_the_disk_has_it(&name);
+            let bytes = bytes.map_err(|error| self.refusal(&format!("read {name}"), error))?;
+            match scan(
+                &bytes,
+                Identity {
+                    incarnation,
+                    segment,
+                },
+            ) {
+                Ok(Some(scan)) => return Ok((Some(scan), unused)),
+                Ok(None) => {
+                    segments.remove(&segment);
+                    unused.push(segment);
+                }
+                Err(Broken { offset, what }) => {
+                    let damage = Damage {
+                        file: name,
+                        offset: u64::from(offset),
+                        what,
+                    };
+                    return Err(OpenError::Damaged {
+                        dir: self.dir.to_owned(),
+                        damage,
+                    });
+                }
             }
         }
+        let kept = self.kept(incarnation)?;
+        if kept != Kept::EVERYTHING {
+            return Err(self.missing(live_name(kept.facts_first)));
+        }
+        Ok((None, unused))
+    }
+
+    /// Reads a file past the cache. After a failed sync the cache may hold what the disk does not,
+    /// and call it clean; so all is synced, and what the cache calls clean is dropped.
+    fn as_the_disk_has_it(&self, name: &str) -> io::Result<Vec<u8>> {
+        let file = self.disk.open(&self.dir.join(name), Access::Read)?;
+        file.sync_data()?;
+        file.drop_cache()?;
+        let mut bytes = vec![0; usize::try_from(file.len()?).unwrap_or(usize::MAX)];
+        let read = file.read_at(0, &mut bytes)?;
+        bytes.truncate(read);
+        Ok(bytes)
     }
 
     /// The segments that are there, every one from the first that is kept.
@@ -232,7 +262,7 @@ impl Door<'_> {
             let form = if files.facts {
                 Form::Sealed
             } else {
-                Form::Live { end: None }
+                Form::Live
             };
             segments.insert(segment, form);
             expected += 1;

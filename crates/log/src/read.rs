@@ -6,10 +6,10 @@ use std::sync::Arc;
 use crate::api::{
     Cursor, Damage, PartitionSet, Progress, Read, ReadBudget, ReadError, ReadFrom, RecordRef,
 };
-use crate::catalog::{Catalog, Form};
+use crate::catalog::{Catalog, Form, Opening};
 use crate::format::{live_name, position, split_position};
 use crate::live::{LiveReader, Sink, Step};
-use crate::seal::SealedReader;
+use crate::sealed::SealedReader;
 use crate::shared::Durable;
 
 /// Reads the durable records of some partitions; see [`Read`].
@@ -25,6 +25,8 @@ pub struct Reader {
 struct Open {
     segment: u32,
     body: Body,
+    /// The next segment, which states where this one ends; `None` while this is the last.
+    next: Option<Opening>,
 }
 
 enum Body {
@@ -89,26 +91,29 @@ impl Reader {
             self.position = position(1, 0);
             return Ok(());
         }
-        let next = (segment < last)
-            .then(|| self.catalog.opening(segment + 1))
-            .transpose()?;
-        let limit = next
-            .as_ref()
-            .map_or(durable_end, |next| next.start.previous_end);
         let mut open = match self.open.take().filter(|open| open.segment == segment) {
             Some(open) => open,
-            None => self.open_segment(segment, from, limit)?,
+            None => self.again_if_moved(segment, || self.open_segment(segment, durable))?,
         };
+        if open.next.is_none() && segment < last {
+            let next = || self.catalog.opening(segment + 1);
+            open.next = Some(self.again_if_moved(segment + 1, next)?);
+        }
+        let limit = open
+            .next
+            .as_ref()
+            .map_or(durable_end, |next| next.start.previous_end);
         let step = match &mut open.body {
             Body::Live(reader) => reader.visit(from, limit, sink)?,
             Body::Sealed(reader) => reader.visit(from, sink)?,
         };
-        self.position = match (step, next) {
+        self.position = match (step, &open.next) {
             (Step::Stopped(offset), _) => position(segment, offset),
             (Step::Done, None) => durable,
             (Step::Done, Some(next)) => {
-                if let Body::Live(reader) = &open.body {
-                    reader.ends_at(limit, &next.header)?;
+                match &open.body {
+                    Body::Live(reader) => reader.ends_at(limit, &next.header)?,
+                    Body::Sealed(reader) => reader.ends_at(limit, &next.header)?,
                 }
                 position(segment + 1, 0)
             }
@@ -117,22 +122,35 @@ impl Reader {
         Ok(())
     }
 
-    fn open_segment(&self, segment: u32, from: u32, limit: u32) -> Result<Open, ReadError> {
+    /// Tries a second time if a file was not there: the segment may have been sealed or given up
+    /// between the look at the catalog and the opening.
+    fn again_if_moved<T>(
+        &self,
+        segment: u32,
+        attempt: impl Fn() -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
         self.check_kept(segment)?;
-        match self.try_open(segment, from, limit) {
-            // The segment was sealed or removed between the look at the catalog and the opening.
+        match attempt() {
             Err(ReadError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 self.check_kept(segment)?;
-                self.try_open(segment, from, limit)
+                attempt()
             }
-            opened => opened,
+            done => done,
         }
     }
 
-    fn try_open(&self, segment: u32, from: u32, limit: u32) -> Result<Open, ReadError> {
+    fn open_segment(&self, segment: u32, durable: u64) -> Result<Open, ReadError> {
         let catalog = &self.catalog;
+        let (last, durable_end) = split_position(durable);
+        let next = (segment < last)
+            .then(|| catalog.opening(segment + 1))
+            .transpose()?;
+        let limit = next
+            .as_ref()
+            .map_or(durable_end, |next| next.start.previous_end);
+        let from = split_position(self.position).1;
         let body = match catalog.form(segment) {
-            Some(Form::Live { .. }) => {
+            Some(Form::Live) => {
                 Body::Live(Box::new(LiveReader::open(catalog, segment, from, limit)?))
             }
             Some(Form::Sealed) => Body::Sealed(Box::new(SealedReader::open(
@@ -150,7 +168,11 @@ impl Reader {
                 .into());
             }
         };
-        Ok(Open { segment, body })
+        Ok(Open {
+            segment,
+            body,
+            next,
+        })
     }
 }
 

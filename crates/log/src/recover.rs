@@ -9,8 +9,10 @@
 //! - *damaged*: bytes that were durable and have changed. Either a later block says that this place
 //!   had been synced, or nothing in the block is zero that a tear would have left so.
 
+use crate::catalog::Opening;
 use crate::fields::Take;
 use crate::format::{Frame, HEADER_BYTES, Header, Kind, MAGIC, Start, Tail, payload};
+use crate::segment::behind;
 
 /// The unit in which disks write or do not write.
 const SECTOR_BYTES: usize = 512;
@@ -30,16 +32,16 @@ pub(crate) struct Scan {
     pub(crate) torn_bytes: u64,
 }
 
-/// What can be said of a live segment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Scanned {
-    /// It was prepared and never used: a start block was not written, or was torn.
-    Unused,
-    /// It holds these blocks.
-    Used(Scan),
-    /// It cannot be read beyond this offset.
-    Damaged { offset: u64, what: &'static str },
+/// A live segment cannot be read beyond this offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Broken {
+    pub(crate) offset: u32,
+    pub(crate) what: &'static str,
 }
+
+/// What a live segment holds; `None` if it was prepared and never used: its start block was not
+/// written, or was torn.
+pub(crate) type Scanned = Result<Option<Scan>, Broken>;
 
 /// Which log and segment the bytes must belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,80 +50,88 @@ pub(crate) struct Identity {
     pub(crate) segment: u32,
 }
 
-/// Reads the segment from its first block to its last.
+/// Reads the segment from its first block to its last, and judges what follows. The segment must
+/// not be written at the same time.
 pub(crate) fn scan(bytes: &[u8], identity: Identity) -> Scanned {
-    let first = match block_at(bytes, 0, identity) {
-        Ok((header, start)) if header.kind == Kind::Start => {
-            Start::decode(start.payload).map(|begin| (header, begin, start.crc))
-        }
-        _ => None,
+    let Some(mut scan) = walk(bytes, identity)? else {
+        return Ok(None);
     };
-    let Some((header, start, crc)) = first else {
+    let offset = scan.tail.end;
+    let broken = |what| Err(Broken { offset, what });
+    if !scan.closed && (bytes.len() as u64) < u64::from(scan.start.capacity) {
+        // Only a segment that was closed, or ended by the next one, is ever cut.
+        return broken("the file is shorter than it was made");
+    }
+    match judge(bytes, offset as usize, identity) {
+        Rest::Nothing => {}
+        // An end block was written by a close that drained everything: nothing follows it.
+        Rest::Torn(_) if scan.closed => return broken("there are bytes behind the end block"),
+        Rest::Torn(bytes) => scan.torn_bytes = bytes,
+        Rest::Damaged(what) => return broken(what),
+    }
+    Ok(Some(scan))
+}
+
+/// Reads a segment that another process may be writing: only what a later block confirms counts.
+pub(crate) fn scan_while_written(bytes: &[u8], identity: Identity) -> Scanned {
+    let Some(mut scan) = walk(bytes, identity)? else {
+        return Ok(None);
+    };
+    let offset = scan.tail.end;
+    if was_confirmed(bytes, offset as usize, identity) {
+        return Err(Broken {
+            offset,
+            what: "a later block says that this place had been synced",
+        });
+    }
+    if !scan.closed {
+        scan.tail.end = scan.confirmed;
+    }
+    Ok(Some(scan))
+}
+
+/// Follows the chain of readable blocks from the start block.
+fn walk(bytes: &[u8], identity: Identity) -> Scanned {
+    let Some(opening) = Opening::decode(bytes, identity) else {
         return match judge(bytes, 0, identity) {
-            Rest::Nothing | Rest::Torn(_) => Scanned::Unused,
-            Rest::Damaged(what) => Scanned::Damaged { offset: 0, what },
+            Rest::Nothing | Rest::Torn(_) => Ok(None),
+            Rest::Damaged(what) => Err(Broken { offset: 0, what }),
         };
     };
     let mut scan = Scan {
-        header,
-        start,
-        tail: Tail {
-            segment: identity.segment,
-            end: header.block_bytes() as u32,
-            sequence: header.sequence.wrapping_add(1),
-            chain: crc,
-        },
+        header: opening.header,
+        start: opening.start,
+        tail: behind(&opening.header, opening.crc),
         records: 0,
         closed: false,
         confirmed: 0,
         torn_bytes: 0,
     };
-    match scan_blocks(&mut scan, bytes, identity) {
-        Ok(()) => Scanned::Used(scan),
-        Err(what) => Scanned::Damaged {
-            offset: u64::from(scan.tail.end),
+    while !scan.closed
+        && let Some((header, payload, crc)) = block_at(bytes, scan.tail.end as usize, identity)
+    {
+        take_block(&mut scan, &header, payload).map_err(|what| Broken {
+            offset: scan.tail.end,
             what,
-        },
+        })?;
+        scan.tail = behind(&header, crc);
     }
+    Ok(Some(scan))
 }
 
-/// Follows the chain behind the start block, then judges what is left.
-fn scan_blocks(scan: &mut Scan, bytes: &[u8], identity: Identity) -> Result<(), &'static str> {
-    while !scan.closed {
-        let Ok((header, block)) = block_at(bytes, scan.tail.end as usize, identity) else {
-            break;
-        };
-        follows(&header, scan.tail)?;
-        match header.kind {
-            Kind::Start => return Err("a second segment start"),
-            Kind::Records => frames_are_whole(&header, block.payload)?,
-            Kind::End => {
-                let count = Take(block.payload).u64();
-                if count != Some(scan.records) || header.payload_bytes != 8 {
-                    return Err("the end block counts other records than there are");
-                }
-                scan.closed = true;
-            }
+/// Counts a readable block, if it is the one that has to stand there.
+fn take_block(scan: &mut Scan, header: &Header, payload: &[u8]) -> Result<(), &'static str> {
+    follows(header, scan.tail)?;
+    match header.kind {
+        Kind::Start => return Err("there is a second segment start"),
+        Kind::Records => frames_are_whole(header, payload)?,
+        Kind::End if payload != scan.records.to_le_bytes() => {
+            return Err("the end block counts other records than there are");
         }
-        scan.records += u64::from(header.records);
-        scan.confirmed = header.confirmed;
-        scan.tail = Tail {
-            segment: identity.segment,
-            end: scan.tail.end.saturating_add(header.block_bytes() as u32),
-            sequence: header.sequence.wrapping_add(1),
-            chain: block.crc,
-        };
+        Kind::End => scan.closed = true,
     }
-    match judge(bytes, scan.tail.end as usize, identity) {
-        Rest::Nothing => {}
-        // An end block was written by a close that drained everything: nothing follows it.
-        Rest::Torn(_) if scan.closed => return Err("bytes behind the end block"),
-        Rest::Torn(bytes) => scan.torn_bytes = bytes,
-        Rest::Damaged(what) => return Err(what),
-    }
-    if !scan.closed && (bytes.len() as u64) < u64::from(scan.start.capacity) {
-        return Err("the file is shorter than it was made");
-    }
+    scan.records += u64::from(header.records);
+    scan.confirmed = header.confirmed;
     Ok(())
 }
 
@@ -137,7 +147,7 @@ pub(crate) fn follows(header: &Header, tail: Tail) -> Result<(), &'static str> {
 }
 
 /// Checks that the payload is exactly the frames that the header counts, each with its CRC.
-pub(crate) fn frames_are_whole(header: &Header, payload: &[u8]) -> Result<(), &'static str> {
+fn frames_are_whole(header: &Header, payload: &[u8]) -> Result<(), &'static str> {
     let mut take = Take(payload);
     for _ in 0..header.records {
         let frame = Frame::take(&mut take).ok_or("a record reaches over the end of its block")?;
@@ -152,18 +162,11 @@ pub(crate) fn frames_are_whole(header: &Header, payload: &[u8]) -> Result<(), &'
     }
 }
 
-/// A block that is whole and where it says it is.
-struct Block<'a> {
-    payload: &'a [u8],
-    crc: u32,
-}
-
-/// The block at `offset`, if it is whole and belongs there.
-fn block_at(bytes: &[u8], offset: usize, identity: Identity) -> Result<(Header, Block<'_>), ()> {
-    let rest = bytes.get(offset..).ok_or(())?;
-    let (header, crc) = header_at(rest, offset, identity).ok_or(())?;
-    let payload = payload(&header, rest).ok_or(())?;
-    Ok((header, Block { payload, crc }))
+/// The block at `offset`, its payload and header CRC, if it is whole and belongs there.
+fn block_at(bytes: &[u8], offset: usize, identity: Identity) -> Option<(Header, &[u8], u32)> {
+    let rest = bytes.get(offset..)?;
+    let (header, crc) = header_at(rest, offset, identity)?;
+    Some((header, payload(&header, rest)?, crc))
 }
 
 /// The header at the front of `rest`, if it says that it stands at `offset` of this segment.
@@ -278,8 +281,8 @@ pub fn recover_bytes(bytes: &[u8]) -> u64 {
         incarnation: header.incarnation,
         segment: header.segment,
     };
-    match scan(bytes, identity) {
-        Scanned::Used(scan) => scan.records,
-        Scanned::Unused | Scanned::Damaged { .. } => 0,
-    }
+    scan(bytes, identity)
+        .ok()
+        .flatten()
+        .map_or(0, |scan| scan.records)
 }

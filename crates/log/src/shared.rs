@@ -38,7 +38,6 @@ pub(crate) fn wait_timeout<'a, T>(
 /// The state between the threads of a log.
 pub(crate) struct Shared {
     pub(crate) options: Options,
-    pub(crate) incarnation: u64,
     /// One per appender. Closed under this lock, so that no lane is added to a closed log unseen.
     pub(crate) lanes: Mutex<Lanes>,
     pub(crate) queued_bytes: AtomicUsize,
@@ -60,7 +59,6 @@ impl Shared {
     pub(crate) fn new(options: Options, incarnation: u64, durable: u64) -> Shared {
         Shared {
             options,
-            incarnation,
             lanes: Mutex::default(),
             queued_bytes: AtomicUsize::new(0),
             durable: Arc::new(Durable::new(incarnation, durable)),

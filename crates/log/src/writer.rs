@@ -337,7 +337,7 @@ impl Writer {
                 .set_len(u64::from(self.synced.end))
                 .unwrap_or_default();
         }
-        self.catalog.began(tail.segment, self.synced.end);
+        self.catalog.began(tail.segment);
         (self.written, self.synced) = (tail, tail);
         let (file, capacity) = (prepared.file, prepared.capacity);
         self.current = Some(Current {

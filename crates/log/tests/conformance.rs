@@ -1,4 +1,9 @@
 //! Both engines of this crate run the suite of the log.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use std::cell::Cell;
 use std::sync::Arc;
