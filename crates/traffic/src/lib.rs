@@ -7,7 +7,7 @@
 //!
 //! Reading order: the words of a request's fate ([`ending`], [`history`]), how requests travel
 //! ([`client`], [`target`], [`load`]), where they come from ([`world`], [`generate`], [`fresh`],
-//! [`feed`]), and what must come of them ([`oracle`]).
+//! [`feed`]), and what must come of them ([`oracle`], [`compare`]).
 
 pub mod ending;
 pub mod history;
@@ -22,4 +22,5 @@ pub mod fresh;
 pub mod generate;
 pub mod world;
 
+pub mod compare;
 pub mod oracle;
