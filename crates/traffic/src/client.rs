@@ -58,7 +58,7 @@ pub struct Answer {
     pub location: bool,
     /// What stands in `Click-Id`, if it is there.
     pub click_id: Option<Result<ClickId, NotAnId>>,
-    /// `Retry-After` is there: the edge is overloaded and recorded nothing.
+    /// `Retry-After` is there.
     pub retry_after: bool,
     /// The body's length in bytes.
     pub body_bytes: usize,
@@ -192,19 +192,17 @@ impl Connection {
 impl Answer {
     /// What the answer means for the click.
     ///
-    /// A 5xx without `Retry-After` says that the edge failed: only an overload refuses with the
-    /// promise that nothing was kept.
+    /// An edge answers 503 with `Retry-After` when it is overloaded and when its log failed
+    /// before it could say whether the click is kept, so such an answer promises nothing. 503
+    /// without it refuses a prefetch.
     pub fn ending(&self) -> Ending {
         match (self.status, &self.click_id) {
             (302, Some(Ok(id))) if self.location => Ending::Receipt(*id),
             (302, _) | (_, Some(_)) => Ending::Odd(self.status),
-            (500..=599, None) if !self.is_clear_refusal() => Ending::Indeterminate(Lost::Unsure),
+            (503, None) if self.retry_after => Ending::Indeterminate(Lost::Busy),
+            (500 | 502 | 504, None) => Ending::Indeterminate(Lost::Failed),
             (status, None) => Ending::Refused(status),
         }
-    }
-
-    fn is_clear_refusal(&self) -> bool {
-        self.status == 503 || self.status == 501 || self.status == 505
     }
 }
 

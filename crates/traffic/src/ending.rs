@@ -28,8 +28,10 @@ pub enum Lost {
     TimedOut,
     /// What came was no HTTP answer.
     Garbled,
-    /// The edge said that it does not know whether the click was kept.
-    Unsure,
+    /// `503` with `Retry-After`.
+    Busy,
+    /// Another status that says that the edge failed.
+    Failed,
 }
 
 impl Lost {
@@ -39,7 +41,8 @@ impl Lost {
             Lost::Closed => "closed",
             Lost::TimedOut => "timed_out",
             Lost::Garbled => "garbled",
-            Lost::Unsure => "unsure",
+            Lost::Busy => "busy",
+            Lost::Failed => "failed",
         }
     }
 }

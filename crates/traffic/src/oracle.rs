@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use tollgate_click::{ClickId, Currency, Millis, Nonce, Outcome, Refusal};
+use tollgate_click::{ClickId, Currency, Millis, Nonce, Outcome};
 
 use crate::history::Fate;
 
@@ -29,7 +29,7 @@ pub enum Truth {
     Refuse {
         /// The answer's status.
         status: u16,
-        /// The name of the [`Refusal`].
+        /// The name of the [`tollgate_click::Refusal`].
         reason: String,
     },
     /// The edge must give a receipt, and the core must judge what is said here.
@@ -133,10 +133,6 @@ fn books<'a>(
             (Truth::Record(seen), Fate::Unknown) if with_unknown => kept.push((latest, None, seen)),
             (Truth::Refuse { status, reason }, Fate::NotKept(got)) if *status == got => {
                 *books.refused.entry(reason.clone()).or_default() += 1;
-            }
-            (Truth::Record(_), Fate::NotKept(503)) => {
-                let reason = Refusal::Overload.name().to_owned();
-                *books.refused.entry(reason).or_default() += 1;
             }
             // What never left, and what may have, says nothing.
             (_, Fate::NotKept(0) | Fate::Unknown) => {}

@@ -101,7 +101,11 @@ fn a_lost_answer_is_indeterminate_and_an_unsent_request_is_not() {
     let garbled = "SSH-2.0-x\r\n\r\n";
     assert_eq!(endings(&[garbled]), [Ending::Indeterminate(Lost::Garbled)]);
     let failed = "HTTP/1.1 500 Oh\r\ncontent-length: 0\r\n\r\n";
-    assert_eq!(endings(&[failed]), [Ending::Indeterminate(Lost::Unsure)]);
+    assert_eq!(endings(&[failed]), [Ending::Indeterminate(Lost::Failed)]);
+    let busy = "HTTP/1.1 503 No\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
+    assert_eq!(endings(&[busy]), [Ending::Indeterminate(Lost::Busy)]);
+    let prefetch = "HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n";
+    assert_eq!(endings(&[prefetch]), [Ending::Refused(503)]);
     let closing = "HTTP/1.1 400 No\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
     assert_eq!(
         endings(&[closing, closing]),

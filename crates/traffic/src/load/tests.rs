@@ -23,8 +23,8 @@ impl Work for Numbers {
     }
 
     fn again(&self, _op: u64, ending: Ending) -> Option<Duration> {
-        let overloaded = ending == Ending::Refused(503);
-        (self.again && overloaded).then_some(Duration::from_millis(1))
+        let unknown = ending == Ending::Refused(404);
+        (self.again && unknown).then_some(Duration::from_millis(1))
     }
 }
 
@@ -166,7 +166,7 @@ fn a_dead_target_ends_the_run_with_a_count() {
 #[test]
 fn what_is_refused_can_be_sent_again_and_is_counted_once() {
     let address = server(|number| match number {
-        0..40 => status(503),
+        0..40 => status(404),
         _ => receipt(number),
     });
     let work = Arc::new(Numbers {
