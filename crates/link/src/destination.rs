@@ -152,7 +152,22 @@ pub fn recheck(destination: &str, schemes: &Schemes) -> Result<(), DestinationEr
 
 /// Whether a byte may stand in a destination as itself. `%` may, as part of an escape.
 pub(crate) fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=|{}".contains(&byte)
+    PLAIN.get(usize::from(byte)).is_some_and(|plain| *plain)
+}
+
+const PLAIN: [bool; 256] = plain_bytes(); // a table, since every byte of every click asks
+
+const fn plain_bytes() -> [bool; 256] {
+    let mut plain = [false; 256];
+    let mut rest: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789\
+        -._~:/?#[]@!$&'()*+,;=|{}";
+    while let [byte, after @ ..] = rest {
+        if let Some(place) = plain.split_at_mut(*byte as usize).1.first_mut() {
+            *place = true;
+        }
+        rest = after;
+    }
+    plain
 }
 
 /// What `%` and the bytes after it stand for; none when they are no escape.
@@ -174,15 +189,18 @@ struct Shape<'a> {
 impl<'a> Shape<'a> {
     fn of(destination: &'a str, schemes: &Schemes) -> Result<Shape<'a>, DestinationError> {
         check_bytes(destination)?;
-        let (scheme, rest) = destination
-            .split_once(':')
+        let colon = destination.bytes().position(|byte| byte == b':');
+        let (scheme, rest) = colon
+            .and_then(|colon| destination.split_at_checked(colon))
             .ok_or(DestinationError::NoScheme)?;
         if !is_scheme(scheme) {
             return Err(DestinationError::NoScheme);
         }
         schemes.allow(scheme)?;
-        let rest = rest.strip_prefix("//").ok_or(DestinationError::NoScheme)?;
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let rest = rest.strip_prefix("://").ok_or(DestinationError::NoScheme)?;
+        let path = |byte: u8| matches!(byte, b'/' | b'?' | b'#');
+        let authority_bytes = rest.bytes().position(path).unwrap_or(rest.len());
+        let authority = rest.get(..authority_bytes).unwrap_or_default();
         let (host, port) = split_authority(authority)?;
         Ok(Shape {
             scheme,
@@ -219,14 +237,19 @@ fn check_bytes(destination: &str) -> Result<(), DestinationError> {
     if bytes.len() > DESTINATION_BYTES_MAX {
         return Err(DestinationError::TooLong);
     }
-    let foreign = bytes
-        .iter()
-        .find(|byte| !is_plain(**byte) && **byte != b'%');
-    if let Some(byte) = foreign {
-        return Err(DestinationError::Byte(*byte));
+    if bytes.iter().all(|byte| is_plain(*byte)) {
+        return Ok(()); // what most are, at half the time
     }
-    for after_percent in bytes.split(|byte| *byte == b'%').skip(1) {
-        let meant = escape(after_percent).ok_or(DestinationError::Escape)?;
+    let mut rest = bytes;
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        if is_plain(*byte) {
+            continue;
+        }
+        if *byte != b'%' {
+            return Err(DestinationError::Byte(*byte));
+        }
+        let meant = escape(after).ok_or(DestinationError::Escape)?;
         if meant.is_ascii_control() {
             return Err(DestinationError::Control(meant));
         }
@@ -245,6 +268,10 @@ fn is_scheme(text: &str) -> bool {
 
 /// Splits `host` or `host:port`; an IPv6 address keeps its brackets.
 fn split_authority(authority: &str) -> Result<(&str, Option<u16>), DestinationError> {
+    let special = |byte: u8| matches!(byte, b'@' | b'{' | b'}' | b']' | b':');
+    if !authority.bytes().any(special) {
+        return Ok((authority, None));
+    }
     if authority.contains('@') {
         return Err(DestinationError::UserInfo);
     }

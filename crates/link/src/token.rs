@@ -214,3 +214,77 @@ fn read_price(reader: &mut Reader<'_>) -> Result<Micros, DecodeError> {
         .map(Micros)
         .map_err(|_| DecodeError::Invalid("price"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn full() -> ClickLink<'static> {
+        ClickLink {
+            key: KeyId(300),
+            nonce: Nonce::new(Millis(1_767_225_600_000), u128::MAX),
+            window_s: 86_400,
+            expires_at: Millis(1_767_312_000_000),
+            advertiser: AdvertiserId(7),
+            campaign: CampaignId(u64::MAX),
+            ad: AdId(0),
+            publisher: PublisherId(128),
+            placement: PlacementId(127),
+            price: Some(Micros(i64::MAX)),
+            test: true,
+            escaping: 2,
+            destination: "https://a.example/{lpurl}",
+            lpurl: Some("https://b.example/"),
+        }
+    }
+
+    #[test]
+    fn the_longest_body_fits_the_stated_size() {
+        let text = "x".repeat(DESTINATION_BYTES_MAX);
+        let longest = ClickLink {
+            key: KeyId(u32::MAX),
+            window_s: u32::MAX,
+            expires_at: Millis::MAX,
+            advertiser: AdvertiserId(u32::MAX),
+            ad: AdId(u64::MAX),
+            publisher: PublisherId(u32::MAX),
+            placement: PlacementId(u64::MAX),
+            destination: &text,
+            lpurl: Some(&text),
+            ..full()
+        };
+        let mut body = Vec::new();
+        longest.encode(&mut body);
+        assert_eq!(body.len() + TAG_BYTES, TOKEN_BYTES_MAX);
+        assert_eq!(ClickLink::decode(&body), Ok(longest));
+        let mut buf = TokenBuf::new();
+        let signed = [&body[..], &[0xFF; TAG_BYTES]].concat();
+        assert_eq!(buf.fill(&super::text(&signed)), Some(&signed[..]));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        /// Bytes that are read as a link are the only bytes that are read as that link.
+        #[test]
+        fn a_body_is_the_one_encoding_of_its_link(
+            changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+            cut in 0usize..3, more in proptest::collection::vec(any::<u8>(), 0..3),
+        ) {
+            let mut body = Vec::new();
+            full().encode(&mut body);
+            for (at, byte) in changes {
+                let at = at.index(body.len());
+                body[at] = byte;
+            }
+            body.truncate(body.len() - cut);
+            body.extend(more);
+            if let Ok(link) = ClickLink::decode(&body) {
+                let mut again = Vec::new();
+                link.encode(&mut again);
+                prop_assert_eq!(again, body);
+            }
+        }
+    }
+}

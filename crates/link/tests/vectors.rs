@@ -4,6 +4,13 @@
 //! each line of that file is opened again as a server would. Set `TOLLGATE_BLESS=1` to write the
 //! file anew after a change that is meant; a second implementation in Python checks it too.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a helper of a test that panics is a test that fails"
+)]
+
 mod vectors {
     pub(crate) mod cases;
     pub(crate) mod forge;

@@ -28,7 +28,7 @@ impl<'a> Host<'a> {
                 .and_then(|text| text.parse().ok());
             return address.map(Host::V6).ok_or(DestinationError::Host);
         }
-        if text.len() > NAME_BYTES_MAX || !text.split('.').all(is_label) {
+        if !is_name(text) {
             return Err(DestinationError::Host);
         }
         if ends_in_a_number(text) {
@@ -60,15 +60,25 @@ impl<'a> Host<'a> {
     }
 }
 
-fn is_label(label: &str) -> bool {
-    let fine = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    (1..=LABEL_BYTES_MAX).contains(&label.len()) && label.bytes().all(fine)
+/// Labels with single dots between them.
+fn is_name(text: &str) -> bool {
+    let mut label_bytes = 0;
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => label_bytes += 1,
+            b'.' if label_bytes > 0 => label_bytes = 0,
+            _ => return false,
+        }
+        if label_bytes > LABEL_BYTES_MAX {
+            return false;
+        }
+    }
+    label_bytes > 0 && text.len() <= NAME_BYTES_MAX
 }
 
 /// The test of the URL standard, "ends in a number".
 fn ends_in_a_number(name: &str) -> bool {
-    let last = name.rsplit('.').next().unwrap_or_default().as_bytes();
-    match last {
+    match last_label(name) {
         [b'0', b'x' | b'X', digits @ ..] => digits.iter().all(u8::is_ascii_hexdigit),
         digits => digits.iter().all(u8::is_ascii_digit),
     }
@@ -76,8 +86,13 @@ fn ends_in_a_number(name: &str) -> bool {
 
 /// `localhost` (RFC 6761) and `local` (RFC 6762) with everything below them.
 fn is_local_name(name: &str) -> bool {
-    let last = name.rsplit('.').next().unwrap_or_default();
-    last.eq_ignore_ascii_case("localhost") || last.eq_ignore_ascii_case("local")
+    let last = last_label(name);
+    last.eq_ignore_ascii_case(b"localhost") || last.eq_ignore_ascii_case(b"local")
+}
+
+fn last_label(name: &str) -> &[u8] {
+    let mut labels = name.as_bytes().rsplit(|byte| *byte == b'.');
+    labels.next().unwrap_or_default()
 }
 
 /// Not in a block that the IANA registry of special-purpose addresses calls not global.
