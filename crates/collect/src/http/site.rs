@@ -1,0 +1,219 @@
+//! The routes: one request becomes one answer.
+//!
+//! The hallway of a click: route, method, prefetch -> who asks -> stamp and append ([`Worker`])
+//! -> wait for the commit -> 302. Every hit that is counted on arrival is counted once more when it
+//! ends, as recorded or as refused.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::HeaderValue;
+use http::request::Parts;
+use http::{Method, Request, StatusCode, Version};
+use hyper::body::Incoming;
+use tollgate_click::{ClickId, Refusal};
+use tollgate_log::Append;
+
+use super::client::{Client, Peer};
+use super::events;
+use super::replies::{self, Reply};
+use crate::core::target::{Route, Target};
+use crate::core::{Desk, Pages, Stamp, Visit};
+use crate::counters::Recorded;
+use crate::directory::Directory;
+use crate::readiness;
+use crate::worker::Worker;
+
+const GET_HEAD: &str = "GET, HEAD";
+
+/// Answers one request.
+pub(crate) async fn answer<A: Append + 'static>(
+    worker: Arc<Worker<A>>,
+    peer: Peer,
+    request: Request<Incoming>,
+) -> Result<Reply, Infallible> {
+    let (parts, body) = request.into_parts();
+    let target = parts
+        .uri
+        .path_and_query()
+        .map_or("", |target| target.as_str());
+    Ok(match Target::parse(target).route {
+        Route::Click(_) | Route::Link(_) => click(&worker, peer, parts).await,
+        Route::Pixel(_) => pixel(&worker, peer, parts).await,
+        Route::Events => Box::pin(events::answer(worker, parts, body)).await,
+        Route::Healthz => health(&worker, &parts, || (true, "ok\n".to_owned())),
+        Route::Readyz => health(&worker, &parts, || {
+            readiness::body(&worker.readiness.checks())
+        }),
+        Route::Unknown => {
+            worker.books.tally.hit(1);
+            worker.books.refuse(Refusal::Malformed, target.as_bytes());
+            replies::fixed(StatusCode::NOT_FOUND, b"not found\n")
+        }
+    })
+}
+
+async fn click<A: Append>(worker: &Worker<A>, peer: Peer, parts: Parts) -> Reply {
+    worker.books.tally.hit(1);
+    let head = match method(worker, &parts) {
+        Ok(head) => head,
+        Err(reply) => return reply,
+    };
+    let target = parts
+        .uri
+        .path_and_query()
+        .map_or("", |target| target.as_str());
+    let Target { route, query } = Target::parse(target);
+    let client = Client::read(&parts.headers, peer, &worker.options.clients);
+    let visit = visit(&client, query, head);
+    let stamp = |desk: &mut Desk, directory: &Directory| match route {
+        _ if client.prefetch => Err(Refusal::Prefetch),
+        Route::Click(token) => desk.click(directory, token, &visit),
+        Route::Link(slug) => desk.registered(directory, slug, &visit),
+        _ => Err(Refusal::Malformed),
+    };
+    let ((location, id), receipt) = match worker.record(Recorded::Click, stamp, redirect_headers) {
+        Ok(appended) => appended,
+        Err(reason) => {
+            worker.books.refuse(reason, target.as_bytes());
+            return replies::refused(reason);
+        }
+    };
+    match receipt.await {
+        Ok(()) => replies::redirect(parts.headers, location, id),
+        Err(reason) => replies::refused(reason),
+    }
+}
+
+async fn pixel<A: Append>(worker: &Worker<A>, peer: Peer, parts: Parts) -> Reply {
+    worker.books.tally.hit(1);
+    let head = match method(worker, &parts) {
+        Ok(head) => head,
+        Err(reply) => return reply,
+    };
+    let target = parts
+        .uri
+        .path_and_query()
+        .map_or("", |target| target.as_str());
+    let Target { route, query } = Target::parse(target);
+    let client = Client::read(&parts.headers, peer, &worker.options.clients);
+    let visit = visit(&client, query, head);
+    let stamp = |desk: &mut Desk, directory: &Directory| match route {
+        _ if client.prefetch => Err(Refusal::Prefetch),
+        Route::Pixel(token) => desk.impression(directory, token, &visit),
+        _ => Err(Refusal::Malformed),
+    };
+    match worker.record(Recorded::Impression, stamp, |_, _| Ok(())) {
+        // Counted as what it became; the image is the same.
+        Ok(((), receipt)) => _ = receipt.await,
+        Err(reason) => worker.books.refuse(reason, target.as_bytes()),
+    }
+    replies::pixel()
+}
+
+/// GET is false, HEAD is true, anything else is counted and answered.
+fn method<A: Append>(worker: &Worker<A>, parts: &Parts) -> Result<bool, Reply> {
+    match parts.method {
+        Method::GET => Ok(false),
+        Method::HEAD => Ok(true),
+        _ => {
+            let target = parts
+                .uri
+                .path_and_query()
+                .map_or("", |target| target.as_str());
+            worker.books.refuse(Refusal::Malformed, target.as_bytes());
+            Err(wrong_method(&parts.method, GET_HEAD, parts.version))
+        }
+    }
+}
+
+/// 405 for the methods of RFC 9110 and PATCH, 501 for those that nobody knows.
+pub(super) fn wrong_method(method: &Method, allow: &'static str, version: Version) -> Reply {
+    let known = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::DELETE,
+        Method::CONNECT,
+        Method::OPTIONS,
+        Method::TRACE,
+        Method::PATCH,
+    ];
+    replies::closing(
+        replies::wrong_method(known.contains(method), allow),
+        version,
+    )
+}
+
+fn visit<'a>(client: &Client<'a>, query: &'a str, head: bool) -> Visit<'a> {
+    Visit {
+        address: Some(client.address),
+        country: client.country,
+        agent: client.agent,
+        referrer: client.referrer,
+        language: client.language,
+        query: query.as_bytes(),
+        head,
+    }
+}
+
+fn redirect_headers(stamp: Stamp, pages: &Pages) -> Result<(HeaderValue, HeaderValue), Refusal> {
+    let location = Bytes::copy_from_slice(&pages.location);
+    let location = HeaderValue::from_maybe_shared(location).map_err(|_| Refusal::Malformed)?;
+    let id = Bytes::copy_from_slice(&id_text(stamp.click_id));
+    let id = HeaderValue::from_maybe_shared(id).map_err(|_| Refusal::Malformed)?;
+    Ok((location, id))
+}
+
+/// The 8-4-4-4-12 form of an id, as its `Display` writes it, without the formatting machinery.
+fn id_text(id: ClickId) -> [u8; 36] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [b'-'; 36];
+    let places = (0..36).filter(|place| !matches!(place, 8 | 13 | 18 | 23));
+    let nibbles = id
+        .bytes()
+        .into_iter()
+        .flat_map(|byte| [byte >> 4, byte & 0xF]);
+    for (place, nibble) in places.zip(nibbles) {
+        let digit = DIGITS.get(usize::from(nibble)).copied();
+        if let (Some(slot), Some(digit)) = (text.get_mut(place), digit) {
+            *slot = digit;
+        }
+    }
+    text
+}
+
+fn health<A: Append>(
+    worker: &Worker<A>,
+    parts: &Parts,
+    check: impl FnOnce() -> (bool, String),
+) -> Reply {
+    worker.books.tally.health_check();
+    if parts.method != Method::GET && parts.method != Method::HEAD {
+        return wrong_method(&parts.method, GET_HEAD, parts.version);
+    }
+    let (well, body) = check();
+    let status = if well {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    replies::json(status, body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn ids_are_written_as_they_are_displayed(bits: u128) {
+            let framed = (bits & !(0xF << 76) & !(0b11 << 62)) | (7 << 76) | (0b10 << 62);
+            let id = ClickId::from_bytes(framed.to_be_bytes()).unwrap();
+            prop_assert_eq!(id_text(id).to_vec(), id.to_string().into_bytes());
+        }
+    }
+}
