@@ -214,8 +214,8 @@ mod tests {
         }
 
         #[test]
-        fn a_bit_more_or_less_is_another_account_or_none(account in any_account(), bit in 0..64) {
-            let other = Account::from_code(account.code() ^ (1 << bit));
+        fn a_bit_more_or_less_is_another_account_or_none(account in any_account(), bit in 0u32..64) {
+            let other = Account::from_code(account.code() ^ (1i64 << bit));
             prop_assert_ne!(other, Ok(account));
         }
     }

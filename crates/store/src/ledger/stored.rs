@@ -276,6 +276,19 @@ impl PostingRow<'_> {
 }
 
 impl StoredPosting {
+    /// Its lines with their keys.
+    pub fn entries(&self) -> impl Iterator<Item = Entry> {
+        (0..).zip(&self.posting.lines).map(|(line, entry)| Entry {
+            key: EntryKey {
+                minute: self.posting.minute,
+                partition: self.partition,
+                number: self.number,
+                line,
+            },
+            line: *entry,
+        })
+    }
+
     /// The row, which has `lines` lines.
     pub fn row(&self, lines: u64) -> PostingRow<'_> {
         PostingRow {
