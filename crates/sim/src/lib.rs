@@ -7,5 +7,12 @@ pub mod witness;
 pub mod unsynced;
 pub mod writer;
 
+pub mod disk;
+pub mod disk_flips;
+pub mod disk_states;
+
 pub mod loop_disk;
 pub mod power;
+
+pub use disk_flips::{FlipTotals, bit_flips};
+pub use disk_states::{CrashTotals, Tier, crash_states};

@@ -16,7 +16,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tollgate_log::{Log, PartitionSet, Read, ReadBudget, ReadFrom, RealDisk, Recovery, SegmentLog};
+use tollgate_log::{Log, PartitionSet, Read, ReadBudget, ReadFrom, RealDisk, SegmentLog};
 
 use crate::loop_disk::{Cut, LoopDisk};
 use crate::totals::Totals;
@@ -41,7 +41,7 @@ pub fn run(
     }
     let folder = tempfile::tempdir()?;
     let mut trials = 0;
-    while go_on(trials) {
+    while go_on(trials) && totals.problems.is_empty() {
         let bench = Bench::new(folder.path(), dice)?;
         let mut receipts = BTreeSet::new();
         for _ in 0..TRIALS_PER_DISK {
@@ -116,6 +116,8 @@ impl Bench {
         };
         let after = Duration::from_micros(dice.random_range(0..60_000));
         let (fresh, flushes) = self.write_and_cut(&writer, after, true, cut(dice))?;
+        let fresh: BTreeSet<String> = fresh.into_iter().collect();
+        let commits = self.commits(&fresh);
         told.cuts += 1;
         told.flushes = flushes;
         told.receipts = fresh.len() as u64;
@@ -133,10 +135,11 @@ impl Bench {
                 receipts.extend(fresh);
             }
         }
-        let fresh: BTreeSet<String> = fresh.into_iter().collect();
-        if let Err(error) = self.recover(&mut told, &fresh) {
-            told.error = Some(format!("{error:#}"));
-        }
+        let recovered = commits.and_then(|commits| {
+            told.commits = commits;
+            self.recover(&mut told)
+        });
+        told.error = recovered.err().map(|error| format!("{error:#}"));
         Ok(told)
     }
 
@@ -163,9 +166,9 @@ impl Bench {
         Ok((receipts, flushes))
     }
 
-    fn recover(&self, told: &mut Told, fresh: &BTreeSet<String>) -> Result<Recovery> {
+    fn recover(&self, told: &mut Told) -> Result<()> {
         let dir = &self.writer.dir;
-        let (log, recovery) = SegmentLog::open(Arc::new(RealDisk), dir, self.writer.options())?;
+        let (log, _) = SegmentLog::open(Arc::new(RealDisk), dir, self.writer.options())?;
         let mut reader = log.reader(PartitionSet::all(), ReadFrom::Start)?;
         loop {
             let progress = reader.read(ReadBudget::default(), &mut |record| {
@@ -177,17 +180,20 @@ impl Bench {
         }
         log.close()?;
         drop(log);
+        Ok(witness::read(dir, |seen| {
+            told.found.extend(id_of(seen.facts))
+        })?)
+    }
+
+    /// The commits that hold the receipts, by what stands on the disk before anybody recovers it.
+    fn commits(&self, fresh: &BTreeSet<String>) -> Result<u64> {
         let mut commits = BTreeSet::new();
-        witness::read(dir, |seen| {
-            if let Some(id) = id_of(seen.facts) {
-                if fresh.contains(&id) {
-                    commits.insert(seen.block);
-                }
-                told.found.push(id);
+        witness::read(&self.writer.dir, |seen| {
+            if id_of(seen.facts).is_some_and(|id| fresh.contains(&id)) {
+                commits.extend(seen.block);
             }
         })?;
-        told.commits = commits.len() as u64;
-        Ok(recovery)
+        Ok(commits.len() as u64)
     }
 
     fn compare(&self, totals: &mut Totals, receipts: &BTreeSet<String>, told: &Told, trial: u64) {

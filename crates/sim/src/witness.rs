@@ -33,8 +33,8 @@ pub struct Seen<'a> {
     pub session: u64,
     /// Its number in session and partition.
     pub sequence: u32,
-    /// The segment and the offset of the block that holds it: one commit.
-    pub block: (u32, u32),
+    /// The segment and the offset of the block that holds it: one commit. Sealing forgets it.
+    pub block: Option<(u32, u32)>,
 }
 
 /// Why the files are not a whole log.
@@ -96,7 +96,7 @@ pub fn read(dir: &Path, mut visit: impl FnMut(Seen<'_>)) -> Result<(), WitnessEr
         match segment {
             Segment::Live(path) => live::read(path, *number, end, &mut each)?,
             Segment::Sealed { facts, personal } => {
-                sealed::read(facts, personal.as_deref(), *number, &mut each)?;
+                sealed::read(facts, personal.as_deref(), &mut each)?;
             }
         }
     }

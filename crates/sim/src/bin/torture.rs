@@ -1,4 +1,8 @@
 //! The fault trials: `cargo xtask torture` starts them, `cargo xtask test` their short tier.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "trials on the real machine take real time"
+)]
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -28,7 +28,7 @@ const START: u8 = 1;
 const RECORDS: u8 = 2;
 const END: u8 = 3;
 
-pub(super) struct Block {
+struct Block {
     kind: u8,
     session: u64,
     segment: u32,
@@ -36,7 +36,7 @@ pub(super) struct Block {
     previous: u32,
     records: u32,
     crc: u32,
-    pub(super) payload: Vec<u8>,
+    payload: Vec<u8>,
 }
 
 /// Reads the records in front of `end`, or all whole blocks that follow one another.
@@ -74,13 +74,18 @@ pub(super) fn read(
 
 /// Where the segment before ended, by this segment's start block.
 pub(super) fn previous_end(path: &Path) -> Result<Option<u32>, WitnessError> {
-    let file = open(path)?;
-    let start = block_at(&file, path, 0)?.filter(|block| block.kind == START);
-    Ok(start.and_then(|start| {
-        let mut payload = Bytes(&start.payload);
-        payload.take(12)?;
-        payload.u32()
-    }))
+    let start = block_at(&open(path)?, path, 0)?;
+    Ok(start.as_ref().and_then(Block::previous_end))
+}
+
+/// The session and the previous end that a start block states.
+pub(super) fn start_of(block: &[u8]) -> Option<(u64, u32)> {
+    let (header, rest) = block.split_first_chunk::<HEADER_BYTES>()?;
+    let (mut start, payload_bytes, payload_crc) = header_of(header)?;
+    let (payload, trailer) = rest.split_at_checked(payload_bytes as usize)?;
+    (trailer == TRAILER && crc32c(&[payload]) == payload_crc).then_some(())?;
+    start.payload = payload.to_vec();
+    Some((start.session, start.previous_end()?))
 }
 
 fn open(path: &Path) -> Result<File, WitnessError> {
@@ -182,11 +187,17 @@ fn frame<'a>(bytes: &mut Bytes<'a>, block: &Block) -> Option<Seen<'a>> {
         partition,
         session: block.session,
         sequence,
-        block: (block.segment, block.offset),
+        block: Some((block.segment, block.offset)),
     })
 }
 
 impl Block {
+    fn previous_end(&self) -> Option<u32> {
+        let mut payload = Bytes(&self.payload);
+        payload.take(12)?;
+        payload.u32().filter(|_| self.kind == START)
+    }
+
     fn end(&self) -> u32 {
         let bytes = HEADER_BYTES + self.payload.len() + TRAILER.len();
         self.offset
