@@ -5,7 +5,7 @@
 //!
 //! Reading order is the way of a link: its bytes ([`token`]), the MAC over them ([`mac`]),
 //! minting ([`sign`]), the keys that are trusted ([`keyring`]) and opening with them
-//! ([`verify`]); then what a link may point at ([`destination`]), what rides along in the query
+//! ([`verify`]), or reading without them ([`explain`]); then what a link may point at ([`destination`]), what rides along in the query
 //! ([`query`]) and what becomes of the macros in the destination ([`macros`]).
 
 pub mod nonce;
@@ -17,6 +17,8 @@ pub mod sign;
 
 pub mod keyring;
 pub mod verify;
+
+pub mod explain;
 
 pub mod destination;
 

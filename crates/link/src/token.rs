@@ -132,23 +132,45 @@ impl<'a> ClickLink<'a> {
     /// Appends the body. The price must not be negative nor `escaping` over 2: [`crate::sign`]
     /// has refused such links.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        self.encode_marked(out, |_, _| {});
+    }
+
+    /// The same, telling after each field its name and how long `out` is now.
+    pub(crate) fn encode_marked(
+        &self,
+        out: &mut Vec<u8>,
+        mut mark: impl FnMut(&'static str, usize),
+    ) {
         out.push(VERSION);
+        mark("version", out.len());
         put_varint(out, u64::from(self.key.0));
+        mark("key", out.len());
         out.push(self.flags());
+        mark("flags", out.len());
         out.extend_from_slice(&self.nonce.bytes());
-        put_varint(out, u64::from(self.window_s));
-        put_varint(out, self.expires_at.0);
-        put_varint(out, u64::from(self.advertiser.0));
-        put_varint(out, self.campaign.0);
-        put_varint(out, self.ad.0);
-        put_varint(out, u64::from(self.publisher.0));
-        put_varint(out, self.placement.0);
+        mark("nonce", out.len());
+        let numbers = [
+            ("window", u64::from(self.window_s)),
+            ("expires", self.expires_at.0),
+            ("advertiser", u64::from(self.advertiser.0)),
+            ("campaign", self.campaign.0),
+            ("ad", self.ad.0),
+            ("publisher", u64::from(self.publisher.0)),
+            ("placement", self.placement.0),
+        ];
+        for (name, number) in numbers {
+            put_varint(out, number);
+            mark(name, out.len());
+        }
         if let Some(price) = self.price {
             put_varint(out, price.0.unsigned_abs());
+            mark("price", out.len());
         }
         put_bytes(out, self.destination.as_bytes());
+        mark("destination", out.len());
         if let Some(lpurl) = self.lpurl {
             put_bytes(out, lpurl.as_bytes());
+            mark("lpurl", out.len());
         }
     }
 

@@ -22,6 +22,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use tollgate_click::{ClickId, Millis, Refusal};
+use tollgate_link::explain::explain;
 use tollgate_link::{Extras, Keyring, MacroValues, TokenBuf, expand, nonce};
 
 use vectors::cases::{self, CLICK_ID, NOW};
@@ -83,6 +84,29 @@ fn every_signed_vector_opens_and_goes_where_it_says() {
         expand(link.destination, link.escaping, &values, &mut location).unwrap();
         let location = String::from_utf8(location).unwrap();
         assert_eq!(location, vector["location"].as_str().unwrap(), "{name}");
+    }
+}
+
+#[test]
+fn a_token_explains_itself_in_the_bytes_it_has() {
+    for vector in list("signed") {
+        let explained = explain(vector["token"].as_str().unwrap()).unwrap();
+        let body: Vec<u8> = explained
+            .fields
+            .iter()
+            .flat_map(|field| field.bytes.clone())
+            .collect();
+        assert_eq!(forge::hex(&body), vector["body_hex"], "{}", vector["name"]);
+        let value = |name| {
+            explained
+                .fields
+                .iter()
+                .find(|field| field.name == name)
+                .unwrap()
+        };
+        assert_eq!(value("destination").value, vector["link"]["destination"]);
+        assert_eq!(value("campaign").value, vector["link"]["campaign"]);
+        assert!(explained.fields.iter().all(|field| !field.value.is_empty()));
     }
 }
 
