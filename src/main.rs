@@ -2,8 +2,11 @@
 
 mod cli;
 mod commands;
+mod config;
 mod exit;
+mod keyfile;
 mod output;
+mod span;
 
 fn main() -> std::process::ExitCode {
     cli::main()
