@@ -50,7 +50,7 @@ pub use appender::{Appender, Commit};
 pub use disk::{Access, Disk, DiskFile, LockError, RealDisk};
 pub use log::SegmentLog;
 pub use memory::{MemoryLog, MemoryReader};
-pub use options::{ClockMs, Durability, Health, Housekeeping, OpenError, Options, Recovery};
+pub use options::{ClockMs, Draw, Durability, Health, Housekeeping, OpenError, Options, Recovery};
 pub use read::Reader;
 pub use readonly::ReadOnlyLog;
 pub use recover::recover_bytes;

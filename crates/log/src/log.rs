@@ -89,8 +89,7 @@ impl SegmentLog {
         lock: Box<dyn Send + Sync>,
     ) -> Result<SegmentLog, OpenError> {
         let door = Door { disk: &*disk, dir };
-        let session =
-            getrandom::u64().map_err(|error| door.refusal("draw a session", error.into()))?;
+        let session = (options.draw)().map_err(|error| door.refusal("draw a session", error))?;
         let author = Author {
             incarnation: meta.incarnation,
             epoch: found.epoch + 1,

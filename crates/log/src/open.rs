@@ -107,9 +107,8 @@ impl Door<'_> {
     }
 
     fn create(&self, options: &Options) -> Result<Meta, OpenError> {
-        let drawn = getrandom::u64();
         let incarnation =
-            drawn.map_err(|error| self.refusal("draw an incarnation", error.into()))?;
+            (options.draw)().map_err(|error| self.refusal("draw an incarnation", error))?;
         let meta = Meta {
             partitions: options.partitions,
             incarnation,

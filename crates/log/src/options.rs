@@ -33,6 +33,9 @@ pub enum Housekeeping {
 /// Gives the time in Unix milliseconds that a new segment is stamped with.
 pub type ClockMs = Arc<dyn Fn() -> u64 + Send + Sync>;
 
+/// Draws 64 random bits, for the log's incarnation and the sessions of its writer.
+pub type Draw = Arc<dyn Fn() -> io::Result<u64> + Send + Sync>;
+
 /// How a log is opened. Lengths are in bytes.
 #[derive(Clone)]
 pub struct Options {
@@ -68,6 +71,9 @@ pub struct Options {
     pub housekeeping: Housekeeping,
     /// Stamps new segments, for retention by age. The log itself reads no clock.
     pub clock_ms: ClockMs,
+    /// Draws incarnation and sessions: the system's random numbers, unless a test wants to repeat
+    /// itself. Two logs, or two sessions of one, must not get the same number.
+    pub draw: Draw,
 }
 
 impl Default for Options {
@@ -88,6 +94,7 @@ impl Default for Options {
             retry_interval: Duration::from_millis(200),
             housekeeping: Housekeeping::Threads,
             clock_ms: Arc::new(|| 0),
+            draw: Arc::new(|| Ok(getrandom::u64()?)),
         }
     }
 }

@@ -367,7 +367,7 @@ impl Writer {
     fn end_session(&mut self) {
         // Without random numbers a session still must not be used twice.
         self.author.session =
-            getrandom::u64().unwrap_or_else(|_| self.author.session.wrapping_add(1));
+            (self.shared.options.draw)().unwrap_or_else(|_| self.author.session.wrapping_add(1));
         self.sequences.fill(0);
     }
 
