@@ -8,6 +8,7 @@ pub mod unsynced;
 pub mod writer;
 
 pub mod disk;
+mod disk_cuts;
 pub mod disk_flips;
 pub mod disk_states;
 
