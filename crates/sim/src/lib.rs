@@ -15,5 +15,13 @@ pub mod disk_states;
 pub mod loop_disk;
 pub mod power;
 
+pub mod edge;
+pub mod mint;
+
+pub mod full;
+pub mod kill;
+
+pub mod fsync;
+
 pub use disk_flips::{FlipTotals, bit_flips};
 pub use disk_states::{CrashTotals, Tier, crash_states};
