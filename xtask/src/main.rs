@@ -8,6 +8,8 @@ mod tidy;
 mod test;
 mod torture;
 
+mod bench;
+
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -31,6 +33,9 @@ enum Task {
     Test,
     /// Run the long tier of the fault trials.
     Torture(torture::Torture),
+    /// Measure beside a peer.
+    #[command(subcommand)]
+    Bench(bench::Bench),
 }
 
 fn main() -> ExitCode {
@@ -50,6 +55,7 @@ fn run(task: Task) -> Result<bool> {
         Task::Tidy => tidy::run(&root),
         Task::Test => test::run(&root),
         Task::Torture(torture) => torture::run(&root, &torture),
+        Task::Bench(bench) => bench::run(&root, &bench),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: the one test command. It installs what the tests need, checks the style,
 //! builds once, runs every suite, and closes with what ran and what could not.
 
-mod needs;
+pub(crate) mod needs;
 mod suites;
 mod summary;
 

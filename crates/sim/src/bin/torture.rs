@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
 use tollgate_sim::edge::Binary;
+use tollgate_sim::measure::{Fill, Measure};
 use tollgate_sim::mint::Mint;
 use tollgate_sim::totals::Totals;
 use tollgate_sim::writer::Writer;
@@ -34,6 +35,12 @@ enum Part {
     /// Links and files for a benchmark.
     #[command(hide = true)]
     Mint(Mint),
+    /// Bytes per record of a log.
+    #[command(hide = true)]
+    Measure(Measure),
+    /// A long log for a benchmark.
+    #[command(hide = true)]
+    Fill(Fill),
 }
 
 #[derive(Debug, clap::Args)]
@@ -60,6 +67,8 @@ fn main() -> ExitCode {
     let ended = match cli.part {
         Some(Part::Writer(writer)) => writer.run().map(|()| true),
         Some(Part::Mint(mint)) => mint.run().map(|()| true),
+        Some(Part::Measure(measure)) => measure.run().map(|()| true),
+        Some(Part::Fill(fill)) => fill.run().map(|()| true),
         None => run(&cli.trials),
     };
     match ended {
