@@ -4,6 +4,7 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod doctor;
+pub(crate) mod driver;
 pub(crate) mod keys;
 pub(crate) mod link;
 pub(crate) mod load;

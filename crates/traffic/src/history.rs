@@ -194,6 +194,28 @@ pub enum Fate {
     Unknown,
 }
 
+impl Fate {
+    /// The receipt, if there is one.
+    pub fn kept(self) -> Option<ClickId> {
+        match self {
+            Fate::Kept(id) => Some(id),
+            Fate::NotKept(_) | Fate::Unknown => None,
+        }
+    }
+}
+
+impl From<Ending> for Fate {
+    /// What a checker may believe: an impossible answer is taken for no answer at all.
+    fn from(ending: Ending) -> Fate {
+        match ending {
+            Ending::Receipt(id) => Fate::Kept(id),
+            Ending::Refused(status) => Fate::NotKept(status),
+            Ending::NotSent => Fate::NotKept(0),
+            Ending::Indeterminate(_) | Ending::Odd(_) => Fate::Unknown,
+        }
+    }
+}
+
 /// Reads a whole history. A last line that is cut off is left out: the driver was killed.
 pub fn read(mut input: impl BufRead) -> Result<Operations, ReadError> {
     let mut operations = Operations::default();

@@ -56,9 +56,11 @@ pub enum Key {
 pub struct World {
     dice: Dice,
     now: Millis,
+    currencies: &'static [&'static str],
 }
 
-const CURRENCIES: [&str; 3] = ["USD", "EUR", "JPY"];
+/// The currency of all advertisers, unless told otherwise.
+const CURRENCY: &[&str] = &["USD"];
 
 impl World {
     /// The market of that seed; links and impressions are made as of `now`.
@@ -66,7 +68,13 @@ impl World {
         World {
             dice: Dice::new(seed),
             now,
+            currencies: CURRENCY,
         }
+    }
+
+    /// The same market with advertisers of several currencies.
+    pub fn with_currencies(self, currencies: &'static [&'static str]) -> World {
+        World { currencies, ..self }
     }
 
     /// As of when links were made.
@@ -94,16 +102,17 @@ impl World {
     }
 
     /// The currency of an advertiser.
-    pub fn currency_of(advertiser: u32) -> &'static str {
-        let names = CURRENCIES.iter().cycle();
-        names.copied().nth(advertiser as usize % 3).unwrap_or("USD")
+    pub fn currency_of(&self, advertiser: u32) -> &'static str {
+        let mut names = self.currencies.iter().cycle();
+        let name = names.nth(advertiser as usize % self.currencies.len().max(1));
+        name.copied().unwrap_or("USD")
     }
 
     /// The campaigns as the witness needs them.
     pub fn campaigns(&self) -> Campaigns {
         let terms = |campaign| {
             let advertiser = World::advertiser_of(campaign);
-            let currency: Currency = World::currency_of(advertiser).parse().ok()?;
+            let currency: Currency = self.currency_of(advertiser).parse().ok()?;
             let terms = Terms {
                 currency,
                 price_micros: self.price_micros(campaign),
@@ -149,7 +158,7 @@ impl World {
                 "campaign": campaign,
                 "advertiser": advertiser,
                 "name": format!("Campaign {campaign}"),
-                "currency": World::currency_of(advertiser),
+                "currency": self.currency_of(advertiser),
                 "price_micros": self.price_micros(campaign),
                 "state": if campaign == PAUSED_CAMPAIGN { "paused" } else { "active" },
             })

@@ -11,7 +11,8 @@ use tollgate_link::{Keyring, TokenBuf};
 const NOW: Millis = Millis(1_790_000_000_000);
 
 fn plan(seed: u64) -> Plan {
-    Plan::new(World::new(seed, NOW), "127.0.0.1:8080")
+    let world = World::new(seed, NOW).with_currencies(&["USD", "EUR", "JPY"]);
+    Plan::new(world, "127.0.0.1:8080")
 }
 
 /// Every click answered as it must be, received at `at(op)`.

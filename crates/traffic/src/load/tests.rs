@@ -193,13 +193,7 @@ fn the_history_tells_of_every_request() {
     let read = history::read(io::BufReader::new(file.reopen().unwrap())).unwrap();
     for (op, ending) in work.endings.lock().unwrap().iter() {
         let fate = read.by_op.get(op).unwrap().fate;
-        let same = match ending {
-            Ending::Receipt(id) => fate == history::Fate::Kept(*id),
-            Ending::Refused(status) => fate == history::Fate::NotKept(*status),
-            Ending::NotSent => fate == history::Fate::NotKept(0),
-            Ending::Indeterminate(_) | Ending::Odd(_) => fate == history::Fate::Unknown,
-        };
-        assert!(same, "{op}: {ending:?} {fate:?}");
+        assert_eq!(fate, history::Fate::from(*ending), "request {op}");
     }
     assert_eq!(read.by_op.len(), 90);
 }

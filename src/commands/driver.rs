@@ -1,0 +1,187 @@
+//! What `demo`, `load` and `replay` share: watching a run of the load driver, and saying how it
+//! went.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+use tollgate_traffic::history::{Event, Writer};
+use tollgate_traffic::load::{HistoryWriter, Latency, Run, Summary};
+use tollgate_traffic::target::Target;
+
+use crate::exit::{Exit, usage};
+use crate::output::Global;
+
+const DRAW_EVERY: Duration = Duration::from_millis(100);
+
+/// Waits for the end of a run, drawing its progress on a terminal. Ctrl-C lets nothing more
+/// begin, so that what was sent is still summed up.
+pub(crate) fn watch(run: Run, global: &Global) -> anyhow::Result<Summary> {
+    let bar = bar(run.progress().planned, global);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start an event loop")?;
+    runtime.block_on(async {
+        while !run.is_finished() {
+            tokio::select! {
+                () = tokio::time::sleep(DRAW_EVERY) => {}
+                pressed = tokio::signal::ctrl_c() => {
+                    pressed.context("cannot listen for Ctrl-C")?;
+                    run.stop();
+                }
+            }
+            bar.set_position(run.progress().ended);
+        }
+        anyhow::Ok(())
+    })?;
+    bar.finish_and_clear();
+    Ok(run.join()?)
+}
+
+fn bar(planned: Option<u64>, global: &Global) -> ProgressBar {
+    if !global.progress() {
+        return ProgressBar::hidden();
+    }
+    let (bar, template) = match planned {
+        Some(planned) => (
+            ProgressBar::new(planned),
+            "{bar:32.cyan/blue} {human_pos}/{human_len} clicks  {per_sec}  {eta} left",
+        ),
+        None => (
+            ProgressBar::new_spinner(),
+            "{spinner} {human_pos} clicks  {per_sec}  {elapsed}",
+        ),
+    };
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar, // the default style shows the same numbers
+    }
+}
+
+/// Reads `--target` and refuses other machines unless told to aim at them.
+pub(crate) fn target(url: &str, remote_allowed: bool) -> anyhow::Result<Target> {
+    let target = Target::parse(url).map_err(|error| usage(format!("--target {url}: {error}")))?;
+    if remote_allowed || target.is_loopback() {
+        Ok(target)
+    } else {
+        Err(usage(format!(
+            "--target {url} is not this machine; --allow-remote says that its owner wants this"
+        )))
+    }
+}
+
+/// Creates the history file and writes its first line.
+pub(crate) fn history(
+    path: &Path,
+    target: &Target,
+    seed: Option<u64>,
+) -> anyhow::Result<Arc<HistoryWriter>> {
+    let file = File::create(path).with_context(|| format!("cannot create {}", path.display()))?;
+    let out: Box<dyn io::Write + Send> = Box::new(file);
+    let history = Writer::new(out);
+    let run = Event::Run {
+        started_at_ms: tollgate_traffic::fresh::now().0,
+        target: format!("http://{}", target.host),
+        seed,
+    };
+    history
+        .write(&run)
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(Arc::new(history))
+}
+
+/// How a run ends that asks for receipts only: lost and odd answers and what was not sent are
+/// problems, and a target that was never reached is one of the environment.
+pub(crate) fn exit_of(summary: &Summary) -> Exit {
+    let unsettled = summary.not_sent + summary.indeterminate_count() + summary.odd_count();
+    if summary.planned > 0 && summary.sent == 0 {
+        Exit::Environment
+    } else if unsettled > 0 || summary.receipts == 0 {
+        Exit::Problems
+    } else {
+        Exit::Fine
+    }
+}
+
+/// The summary as JSON.
+pub(crate) fn to_json(summary: &Summary) -> Value {
+    json!({
+        "planned": summary.planned,
+        "sent": summary.sent,
+        "not_sent": summary.not_sent,
+        "receipts": summary.receipts,
+        "refused": summary.refused,
+        "indeterminate": summary.indeterminate,
+        "odd": summary.odd,
+        "seconds": seconds(summary.took_us),
+        "answers_per_s": summary.answers_per_s(),
+        "latency_us": summary.latency,
+        "service_us": summary.service,
+    })
+}
+
+/// The summary as text.
+pub(crate) fn to_text(summary: &Summary) -> String {
+    let mut lines = vec![
+        row("planned", summary.planned),
+        row("sent", summary.sent),
+        row("receipts", summary.receipts),
+    ];
+    for (status, count) in &summary.refused {
+        lines.push(row(&format!("refused {status}"), *count));
+    }
+    for (error, count) in &summary.indeterminate {
+        lines.push(row(&format!("answer lost ({error})"), *count));
+    }
+    for (status, count) in &summary.odd {
+        lines.push(row(&format!("impossible answer {status}"), *count));
+    }
+    lines.push(row("not sent", summary.not_sent));
+    lines.push(format!(
+        "took {} s, {} answers/s",
+        seconds(summary.took_us),
+        summary.answers_per_s()
+    ));
+    lines.push(latency("latency from the intended time", &summary.latency));
+    lines.push(latency("latency from the actual time", &summary.service));
+    lines.join("\n") + "\n"
+}
+
+fn row(name: &str, count: u64) -> String {
+    format!("{name:<24}{count:>12}")
+}
+
+fn latency(name: &str, latency: &Latency) -> String {
+    let Latency {
+        p50_us,
+        p99_us,
+        p999_us,
+        max_us,
+    } = latency;
+    format!("{name}: p50 {p50_us} us, p99 {p99_us} us, p99.9 {p999_us} us, max {max_us} us")
+}
+
+/// Seconds with three decimals.
+pub(crate) fn seconds(micros: u64) -> f64 {
+    let millis = u32::try_from(micros / 1000).unwrap_or(u32::MAX);
+    f64::from(millis) / 1000.0
+}
+
+/// Writes `text` under `path` so that no reader ever sees half of it.
+pub(crate) fn write_whole(path: &Path, text: &str) -> anyhow::Result<()> {
+    let cannot = || format!("cannot write {}", path.display());
+    let mut name = path.as_os_str().to_owned();
+    name.push(".part");
+    let part = Path::new(&name);
+    let mut file = File::create(part).with_context(cannot)?;
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .and_then(|()| std::fs::rename(part, path))
+        .with_context(cannot)
+}
