@@ -31,6 +31,8 @@ pub(crate) struct Sealing {
     group_bytes: usize,
     level: i32,
     stop: AtomicBool,
+    /// Held while segments are sealed: the thread and a caller must not seal the same one.
+    one_at_a_time: Mutex<()>,
     /// The last failure, until a segment is sealed again.
     failure: Mutex<Option<String>>,
     stopped: Condvar,
@@ -43,6 +45,7 @@ impl Sealing {
             group_bytes: options.seal_group_bytes,
             level: options.seal_level,
             stop: AtomicBool::new(false),
+            one_at_a_time: Mutex::new(()),
             failure: Mutex::new(None),
             stopped: Condvar::new(),
         }
@@ -81,6 +84,7 @@ impl Sealing {
 
     /// Seals every finished segment; with `gently` it leaves the processor to others half the time.
     pub(crate) fn seal_finished(&self, gently: bool) -> Result<u32, ReadError> {
+        let _one_at_a_time = hold(&self.one_at_a_time);
         let segments = self.catalog.segments();
         let last = segments.last().map_or(0, |(segment, _)| *segment);
         let mut sealed = 0;

@@ -125,6 +125,8 @@ pub enum Fault {
         /// How many fail.
         count: usize,
     },
+    /// There is no space for anything new.
+    Full,
 }
 
 /// The disk.
@@ -215,7 +217,7 @@ impl State {
                 self.ops.push(Op::SyncFailed(file));
                 return Err(io::Error::from_raw_os_error(5));
             }
-            Fault::None | Fault::FailingSyncs { .. } => {}
+            Fault::None | Fault::Full | Fault::FailingSyncs { .. } => {}
         }
         let (synced, dirty) = std::mem::take(&mut self.dirty)
             .into_iter()
@@ -375,7 +377,10 @@ impl DiskFile for SimFile {
     }
 
     fn allocate(&self, _len: u64) -> io::Result<()> {
-        Ok(())
+        match self.disk.state().fault {
+            Fault::Full => Err(io::Error::from_raw_os_error(28)),
+            _ => Ok(()),
+        }
     }
 
     fn sync_data(&self) -> io::Result<()> {

@@ -12,15 +12,15 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tollgate_log::conformance::block_on;
 use tollgate_log::{
-    Append, Housekeeping, Log, NewRecord, Options, Partition, PartitionSet, Read, ReadBudget,
-    ReadFrom, Record, SegmentLog,
+    Append, Durability, Housekeeping, Log, NewRecord, Options, Partition, PartitionSet, Read,
+    ReadBudget, ReadFrom, Record, SegmentLog,
 };
 
 use crate::disk::{Fault, Image, Op, SimDisk};
 use crate::disk_cuts::{Tears, states};
 
 /// Where the log of a trial stands on its disk.
-pub(crate) const DIR: &str = "log";
+pub const DIR: &str = "log";
 
 /// How much is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,14 +74,26 @@ pub fn crash_states(seed: u64, tier: Tier) -> CrashTotals {
 pub fn crash_states_on(seed: u64, tier: Tier, fault: Fault) -> CrashTotals {
     let mut totals = CrashTotals::default();
     let mut random = StdRng::seed_from_u64(seed);
-    for (number, steps) in runs(tier).iter().enumerate() {
+    let runs = runs(tier)
+        .into_iter()
+        .map(|steps| (Durability::Sync, steps));
+    let runs = runs.chain(
+        unsynced_runs()
+            .into_iter()
+            .map(|steps| (Durability::Os, steps)),
+    );
+    for (number, (durability, steps)) in runs.enumerate() {
         let all = number == 0 || tier == Tier::Long;
         let tears = if all {
             Tears::AtEveryByte
         } else {
             Tears::AtSome(6)
         };
-        let run = Run::record(steps, random.random(), (fault, tears));
+        let options = Options {
+            durability,
+            ..options(random.random())
+        };
+        let run = Run::record(&steps, options, (fault, tears));
         run.check_all(&mut totals, &mut random, tier);
         if fault != Fault::None && totals.lost > 0 {
             // On a disk that is known to fail one loss is enough to see.
@@ -155,8 +167,18 @@ fn runs(tier: Tier) -> Vec<Vec<Step>> {
     runs
 }
 
+/// Runs of a log that answers before it syncs: several blocks are then not durable at once.
+fn unsynced_runs() -> Vec<Vec<Step>> {
+    use Step::{Abandon, FailSyncs, One, Reopen, Three};
+    vec![
+        vec![One(5), One(6), Three(7), Abandon],
+        vec![Three(180), Three(100), One(1), Reopen],
+        vec![One(9), FailSyncs(1), Three(180), Three(180)],
+    ]
+}
+
 /// Tiny segments, no background work, and numbers that repeat themselves.
-pub(crate) fn options(seed: u64) -> Options {
+pub fn options(seed: u64) -> Options {
     let drawn = Arc::new(AtomicU64::new(seed));
     Options {
         partitions: 2,
@@ -167,6 +189,7 @@ pub(crate) fn options(seed: u64) -> Options {
         queue_bytes_max: 4096,
         seal_group_bytes: 600,
         retry_interval: std::time::Duration::ZERO,
+        sync_interval: std::time::Duration::from_secs(3600),
         housekeeping: Housekeeping::Caller,
         clock_ms: Arc::new(|| 1_700_000_000_000),
         draw: Arc::new(move || {
@@ -194,7 +217,7 @@ struct Handed {
 /// A run that was recorded.
 struct Run {
     steps: Vec<Step>,
-    seed: u64,
+    options: Options,
     fault: Fault,
     tears: Tears,
     handed: Vec<Handed>,
@@ -204,10 +227,10 @@ struct Run {
 }
 
 impl Run {
-    fn record(steps: &[Step], seed: u64, (fault, tears): (Fault, Tears)) -> Run {
+    fn record(steps: &[Step], options: Options, (fault, tears): (Fault, Tears)) -> Run {
         let mut run = Run {
             steps: steps.to_vec(),
-            seed,
+            options,
             fault,
             tears,
             handed: Vec::new(),
@@ -215,7 +238,7 @@ impl Run {
             problems: Vec::new(),
         };
         let disk = SimDisk::new(Image::default(), fault);
-        let options = options(seed);
+        let options = run.options.clone();
         let mut log = run.open(&disk, &options);
         for (number, step) in steps.iter().enumerate() {
             let Some(open) = &log else { break };
@@ -286,7 +309,9 @@ impl Run {
             })
             .collect();
         let receipt = log.appender().append_all(&records).and_then(block_on);
-        let receipt_at = receipt.ok().map(|_| disk.count());
+        // Without waiting for the sync an answer is no promise to survive a power cut.
+        let promised = log.durable() >= receipt.map_or(log.durable().after(), |c| c.cursor);
+        let receipt_at = promised.then(|| disk.count());
         self.handed.extend(handed.into_iter().map(|handed| Handed {
             receipt_at,
             ..handed
@@ -328,7 +353,7 @@ impl Run {
     fn check_all(&self, totals: &mut CrashTotals, random: &mut StdRng, tier: Tier) {
         for problem in &self.problems {
             totals.refused += 1;
-            totals.problem(|| format!("{:?} seed {}: {problem}", self.steps, self.seed));
+            totals.problem(|| format!("{:?} {:?}: {problem}", self.options, self.steps));
         }
         let mut seen = BTreeSet::new();
         for cut in 0..=self.ops.len() {
@@ -370,12 +395,8 @@ impl Run {
         }
         self.open_again(&disk, &found, cut, totals);
         if *totals != before && !totals.is_good() {
-            totals.problem(|| {
-                format!(
-                    "{:?} seed {} {:?} cut at {cut}",
-                    self.steps, self.seed, self.fault
-                )
-            });
+            let (steps, options) = (&self.steps, &self.options);
+            totals.problem(|| format!("{options:?} {steps:?} {:?} cut at {cut}", self.fault));
         }
     }
 
@@ -396,7 +417,7 @@ impl Run {
         cut: usize,
         totals: &mut CrashTotals,
     ) -> Option<Vec<Record>> {
-        let options = options(self.seed ^ u64::MAX);
+        let options = options(u64::MAX);
         let opened = SegmentLog::open(Arc::new(disk.clone()), Path::new(DIR), options)
             .map_err(|error| error.to_string())
             .and_then(|(log, _)| read_all(&log));
@@ -439,7 +460,7 @@ impl Run {
 }
 
 /// Reads everything that the log shows.
-pub(crate) fn read_all(log: &SegmentLog) -> Result<Vec<Record>, String> {
+pub fn read_all(log: &SegmentLog) -> Result<Vec<Record>, String> {
     let mut reader = log
         .reader(PartitionSet::all(), ReadFrom::Start)
         .map_err(|error| error.to_string())?;

@@ -1,0 +1,195 @@
+//! What the log does while its disk fails: syncs that fail, space that runs out, a cache that lies.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tollgate_log::conformance::block_on;
+use tollgate_log::{
+    Append, AppendError, Durability, Health, Log, NewRecord, Options, Partition, SegmentLog,
+};
+use tollgate_sim::disk::{Fault, Image, Op, SimDisk};
+use tollgate_sim::disk_states::{DIR, options, read_all};
+
+fn open(disk: &SimDisk, options: Options) -> SegmentLog {
+    SegmentLog::open(Arc::new(disk.clone()), Path::new(DIR), options)
+        .unwrap()
+        .0
+}
+
+fn append(log: &SegmentLog, facts: &str) -> Result<(), AppendError> {
+    let (partition, facts) = (Partition(0), facts.as_bytes());
+    let commit = log.appender().append(NewRecord {
+        partition,
+        facts,
+        personal: b"p",
+    })?;
+    block_on(commit).map(drop)
+}
+
+fn facts(log: &SegmentLog) -> Vec<String> {
+    let records = read_all(log).unwrap();
+    records
+        .into_iter()
+        .map(|record| String::from_utf8(record.facts).unwrap())
+        .collect()
+}
+
+#[test]
+fn a_failed_sync_fences_the_segment_and_is_not_retried() {
+    let disk = SimDisk::new(Image::default(), Fault::None);
+    let log = open(&disk, options(1));
+    append(&log, "a").unwrap();
+    disk.set_fault(Fault::FailingSyncs { from: 0, count: 1 });
+    let failed = append(&log, "b");
+    assert!(
+        matches!(failed, Err(AppendError::Indeterminate(_))),
+        "{failed:?}"
+    );
+    assert_eq!(
+        log.health(),
+        Health::Writable,
+        "a fresh segment was begun at once"
+    );
+    append(&log, "c").unwrap();
+    assert_eq!(facts(&log), ["a", "c"], "what failed is not shown");
+
+    let records = read_all(&log).unwrap();
+    assert_ne!(
+        records[0].session, records[1].session,
+        "no sequence is given twice"
+    );
+    assert_eq!((records[0].sequence, records[1].sequence), (1, 1));
+    let ops = disk.ops();
+    let at = ops
+        .iter()
+        .position(|op| matches!(op, Op::SyncFailed(_)))
+        .unwrap();
+    let Op::SyncFailed(fenced) = ops[at] else {
+        unreachable!()
+    };
+    let touched = |op: &&Op| matches!(op, Op::Write(f, ..) | Op::Sync(f) if *f == fenced);
+    assert_eq!(
+        ops[at..].iter().filter(touched).count(),
+        0,
+        "the segment was touched again"
+    );
+    drop(log);
+    assert_eq!(
+        facts(&open(&disk, options(2))),
+        ["a", "c"],
+        "after opening again"
+    );
+}
+
+#[test]
+fn a_log_that_cannot_go_on_says_so_and_heals() {
+    let disk = SimDisk::new(Image::default(), Fault::None);
+    let retry_interval = Duration::from_millis(20);
+    let log = open(
+        &disk,
+        Options {
+            retry_interval,
+            ..options(1)
+        },
+    );
+    append(&log, "a").unwrap();
+    disk.set_fault(Fault::FailingSyncs {
+        from: 0,
+        count: usize::MAX / 2,
+    });
+    assert!(matches!(
+        append(&log, "b"),
+        Err(AppendError::Indeterminate(_))
+    ));
+    assert!(matches!(log.health(), Health::Fenced(_)));
+    assert!(matches!(append(&log, "c"), Err(AppendError::Down(_))));
+    assert_eq!(facts(&log), ["a"], "reading goes on");
+    disk.set_fault(Fault::None);
+    while log.health() != Health::Writable {
+        std::thread::sleep(retry_interval);
+    }
+    append(&log, "d").unwrap();
+    assert_eq!(facts(&log), ["a", "d"]);
+}
+
+#[test]
+fn what_only_the_cache_has_is_not_taken_for_durable() {
+    let disk = SimDisk::new(Image::default(), Fault::None);
+    let log = open(&disk, options(1));
+    append(&log, "a").unwrap();
+    disk.set_fault(Fault::FailingSyncs {
+        from: 0,
+        count: usize::MAX / 2,
+    });
+    assert!(append(&log, "b").is_err());
+    drop(log);
+    disk.set_fault(Fault::None);
+    let log = open(&disk, options(2));
+    assert_eq!(facts(&log), ["a"], "b is in the cache, and not on the disk");
+}
+
+#[test]
+fn a_full_disk_refuses_appends_until_there_is_space() {
+    let disk = SimDisk::new(Image::default(), Fault::None);
+    let retry_interval = Duration::from_millis(20);
+    let log = open(
+        &disk,
+        Options {
+            retry_interval,
+            ..options(1)
+        },
+    );
+    disk.set_fault(Fault::Full);
+    let mut receipts = Vec::new();
+    let refused = loop {
+        let facts = format!("{} {}", receipts.len(), "x".repeat(300));
+        match append(&log, &facts) {
+            Ok(()) => receipts.push(facts),
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!(refused, AppendError::Full);
+    assert_eq!(log.health(), Health::Full);
+    assert!(!receipts.is_empty(), "what was prepared is used up first");
+    assert_eq!(facts(&log), receipts, "reading goes on");
+    disk.set_fault(Fault::None);
+    while log.health() != Health::Writable {
+        std::thread::sleep(retry_interval);
+    }
+    append(&log, "later").unwrap();
+    receipts.push("later".to_owned());
+    assert_eq!(facts(&log), receipts);
+}
+
+#[test]
+fn without_waiting_for_the_sync_readers_still_see_synced_records_only() {
+    let disk = SimDisk::new(Image::default(), Fault::None);
+    let log = open(
+        &disk,
+        Options {
+            durability: Durability::Os,
+            ..options(1)
+        },
+    );
+    append(&log, "a").unwrap();
+    append(&log, "b").unwrap();
+    assert!(facts(&log).is_empty(), "answered, and not synced yet");
+    log.close().unwrap();
+    assert_eq!(facts(&log), ["a", "b"]);
+    drop(log);
+    let soon = Duration::from_millis(5);
+    let os = Options {
+        durability: Durability::Os,
+        sync_interval: soon,
+        ..options(2)
+    };
+    let log = open(&disk, os);
+    let before = log.durable();
+    append(&log, "c").unwrap();
+    let after = log.wait_durable_after(before, Duration::from_secs(60));
+    assert!(after > before, "the sync comes by itself");
+    assert_eq!(facts(&log), ["a", "b", "c"]);
+}
