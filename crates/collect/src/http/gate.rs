@@ -244,6 +244,7 @@ impl<S: AsyncRead + Unpin> Gate<S> {
         if count == 0 {
             return Poll::Ready(Ok(0));
         }
+        self.unseen = false;
         let looked = self.look(fresh);
         let passed = *looked.as_ref().unwrap_or(&0);
         self.held
@@ -331,14 +332,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Gate<S> {
                 ready!(this.poll_close(context));
                 return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
             }
-            if this.passed == 0 && this.unseen && !this.held.is_empty() {
+            this.hand_out(buf);
+            if buf.filled().len() > before {
+                return Poll::Ready(Ok(())); // and what follows is looked at when it is asked for
+            }
+            if this.unseen && !this.held.is_empty() {
                 this.look_at_held()
                     .or_else(|error| this.closing.map(drop).ok_or(error))?;
                 continue;
-            }
-            this.hand_out(buf);
-            if buf.filled().len() > before {
-                return Poll::Ready(Ok(()));
             }
             let read = if this.held.is_empty() {
                 this.poll_direct(context, buf)

@@ -1,0 +1,27 @@
+//! The edge over real sockets: every row of the tables, and what only a running edge shows.
+
+#[path = "edge/log.rs"]
+mod log;
+#[path = "edge/raw.rs"]
+mod raw;
+#[path = "edge/table.rs"]
+mod table;
+#[path = "edge/world.rs"]
+mod world;
+
+#[path = "edge/batches.rs"]
+mod batches;
+#[path = "edge/conservation.rs"]
+mod conservation;
+#[path = "edge/doors.rs"]
+mod doors;
+#[path = "edge/ending.rs"]
+mod ending;
+#[path = "edge/failing_log.rs"]
+mod failing_log;
+#[path = "edge/receipts.rs"]
+mod receipts;
+#[path = "edge/refusals.rs"]
+mod refusals;
+#[path = "edge/slow.rs"]
+mod slow;
