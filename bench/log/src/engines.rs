@@ -1,0 +1,220 @@
+//! The engines behind one word: commit these records, durably.
+
+use std::future::Future;
+use std::io::IoSlice;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+
+use anyhow::{Context, Result, bail};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use tollgate_log::{
+    Append, Appender, Disk, DiskFile, Housekeeping, Log, NewRecord, Options, Partition, RealDisk,
+    SegmentLog,
+};
+
+use crate::Record;
+
+pub(crate) trait Engine {
+    /// Returns when the records are durable.
+    fn commit(&mut self, records: &[Record]) -> Result<()>;
+    fn close(&mut self) -> Result<()>;
+}
+
+pub(crate) fn open(name: &str, folder: &Path, partitions: u16) -> Result<Box<dyn Engine>> {
+    Ok(match name {
+        "raw" => Box::new(Raw::open(folder)?),
+        "fjall" => Box::new(Fjall::open(folder)?),
+        "sqlite" => Box::new(Sqlite::open(folder)?),
+        "tollgate" => Box::new(Tollgate::open(folder, partitions)?),
+        _ => bail!("no engine {name}"),
+    })
+}
+
+/// The bytes of a block of the log written to a file that was filled with zeros before, as the
+/// log's segments are, and synced by `fdatasync`; no threads, no checksums, no readers.
+struct Raw {
+    file: Arc<dyn DiskFile>,
+    at: u64,
+    frames: Vec<u8>,
+}
+
+const SEGMENT_BYTES: u64 = 64 << 20;
+const BLOCK_BYTES: usize = 76;
+const FRAME_BYTES: usize = 16;
+
+impl Raw {
+    fn open(folder: &Path) -> Result<Raw> {
+        let file = RealDisk.create(&folder.join("raw"))?;
+        file.allocate(SEGMENT_BYTES)?;
+        let zeros = vec![0; 1 << 20];
+        for at in (0..SEGMENT_BYTES).step_by(1 << 20) {
+            file.write_at(at, &mut [IoSlice::new(&zeros)])?;
+        }
+        file.sync_all()?;
+        Ok(Raw {
+            file,
+            at: 0,
+            frames: Vec::new(),
+        })
+    }
+}
+
+impl Engine for Raw {
+    fn commit(&mut self, records: &[Record]) -> Result<()> {
+        self.frames.clear();
+        self.frames.extend_from_slice(&[1; BLOCK_BYTES]);
+        for record in records {
+            self.frames.extend_from_slice(&[2; FRAME_BYTES]);
+            self.frames.extend_from_slice(&record.facts);
+            self.frames.extend_from_slice(&record.personal);
+        }
+        if self.at + self.frames.len() as u64 > SEGMENT_BYTES {
+            self.at = 0;
+        }
+        self.file
+            .write_at(self.at, &mut [IoSlice::new(&self.frames)])?;
+        self.file.sync_data()?;
+        self.at += self.frames.len() as u64;
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The log with its defaults, but for pacing: a commit of a stated size is handed over whole.
+struct Tollgate {
+    log: SegmentLog,
+    appender: Appender,
+}
+
+impl Tollgate {
+    fn open(folder: &Path, partitions: u16) -> Result<Tollgate> {
+        let options = Options {
+            partitions,
+            commit_interval: std::time::Duration::ZERO,
+            housekeeping: Housekeeping::Threads,
+            ..Options::default()
+        };
+        let (log, _) = SegmentLog::open(Arc::new(RealDisk), &folder.join("log"), options)?;
+        let appender = log.appender();
+        Ok(Tollgate { log, appender })
+    }
+}
+
+impl Engine for Tollgate {
+    fn commit(&mut self, records: &[Record]) -> Result<()> {
+        let records: Vec<NewRecord<'_>> = records.iter().map(new_record).collect();
+        wait(self.appender.append_all(&records)?)?;
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<()> {
+        Ok(self.log.close()?)
+    }
+}
+
+pub(crate) fn new_record(record: &Record) -> NewRecord<'_> {
+    NewRecord {
+        partition: Partition(record.partition),
+        facts: &record.facts,
+        personal: &record.personal,
+    }
+}
+
+struct Fjall {
+    database: Database,
+    clicks: Keyspace,
+    key: u64,
+}
+
+impl Fjall {
+    fn open(folder: &Path) -> Result<Fjall> {
+        let database = Database::builder(folder.join("fjall")).open()?;
+        let clicks = database.keyspace("clicks", KeyspaceCreateOptions::default)?;
+        Ok(Fjall {
+            database,
+            clicks,
+            key: 0,
+        })
+    }
+}
+
+impl Engine for Fjall {
+    fn commit(&mut self, records: &[Record]) -> Result<()> {
+        let mut batch = self
+            .database
+            .batch()
+            .durability(Some(PersistMode::SyncData));
+        for record in records {
+            self.key += 1;
+            let value = [&record.facts[..], &record.personal].concat();
+            batch.insert(&self.clicks, self.key.to_be_bytes(), value);
+        }
+        Ok(batch.commit()?)
+    }
+
+    fn close(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+struct Sqlite {
+    connection: rusqlite::Connection,
+    key: i64,
+}
+
+impl Sqlite {
+    fn open(folder: &Path) -> Result<Sqlite> {
+        let connection = rusqlite::Connection::open(folder.join("sqlite"))?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.execute(
+            "CREATE TABLE clicks (key INTEGER PRIMARY KEY, value BLOB)",
+            (),
+        )?;
+        Ok(Sqlite { connection, key: 0 })
+    }
+}
+
+impl Engine for Sqlite {
+    fn commit(&mut self, records: &[Record]) -> Result<()> {
+        let transaction = self.connection.transaction()?;
+        {
+            let mut insert =
+                transaction.prepare_cached("INSERT INTO clicks (key, value) VALUES (?1, ?2)")?;
+            for record in records {
+                self.key += 1;
+                let value = [&record.facts[..], &record.personal].concat();
+                insert.execute((self.key, value))?;
+            }
+        }
+        transaction.commit().context("SQLite")
+    }
+
+    fn close(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Blocks the thread until the future is there.
+pub(crate) fn wait<F: Future + Unpin>(mut future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut context = TaskContext::from_waker(&waker);
+    loop {
+        match Pin::new(&mut future).poll(&mut context) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
