@@ -6,12 +6,12 @@
 //!
 //! | recorded | becomes |
 //! |---|---|
-//! | link `h` under short domain `hh` | link; its slug is `h`, or `h~hh` when `h` came under another domain before |
+//! | link `h` under short domain `hh` | link; its slug is `h`, or `h.hh` when `h` came under another domain before |
 //! | short domain `hh` | placement |
 //! | maker `l` | publisher |
 //! | host of the destination | advertiser with one campaign |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use tollgate_click::limits::{NAME_BYTES_MAX, SLUG_BYTES_MAX};
@@ -31,7 +31,8 @@ pub struct Table {
     /// Clicks whose link cannot be registered, by line.
     pub refused: Vec<Rejected>,
     advertisers: Numbers,
-    schemes: BTreeMap<u64, String>,
+    /// Schemes beside `http` and `https` that an advertiser's destinations have.
+    schemes: BTreeMap<u64, BTreeSet<String>>,
     by_name: BTreeMap<(String, String), usize>,
 }
 
@@ -57,19 +58,19 @@ impl Table {
     pub fn of(feed: &Feed) -> Table {
         let mut table = Table::default();
         let (mut makers, mut domains) = (Numbers::default(), Numbers::default());
-        let mut links = BTreeMap::new();
+        let (mut first_domains, mut slugs) = (BTreeMap::new(), BTreeSet::new());
         for click in &feed.clicks {
             let name = (click.link.clone(), click.domain.clone());
             if table.by_name.contains_key(&name) {
                 continue;
             }
-            let first = links.entry(&click.link).or_insert(&click.domain);
+            let first = first_domains.entry(&click.link).or_insert(&click.domain);
             let slug = if **first == click.domain {
                 click.link.clone()
             } else {
-                format!("{}~{}", click.link, click.domain)
+                format!("{}.{}", click.link, click.domain)
             };
-            let checked = check_slug(&slug).and_then(|()| register(&click.destination));
+            let checked = check_slug(&slug, &slugs).and_then(|()| register(&click.destination));
             let (destination, scheme) = match checked {
                 Ok(registrable) => registrable,
                 Err(reason) => {
@@ -78,11 +79,9 @@ impl Table {
                     continue;
                 }
             };
-            let host = host_of(&destination).to_owned();
-            let advertiser = table.advertisers.of(&host);
-            if let Some(scheme) = scheme {
-                table.schemes.insert(advertiser, scheme);
-            }
+            let advertiser = table.advertisers.of(host_of(&destination));
+            table.schemes.entry(advertiser).or_default().extend(scheme);
+            slugs.insert(slug.clone());
             table.by_name.insert(name, table.links.len());
             table.links.push(LinkLine {
                 number: table.links.len() as u64 + 1,
@@ -105,8 +104,7 @@ impl Table {
     /// The lines of the file that `serve --links` reads: advertisers, campaigns, links.
     pub fn lines(&self) -> Vec<Value> {
         let advertisers = self.advertisers.names().map(|(number, name)| {
-            let schemes: Vec<&String> = self.schemes.get(&number).into_iter().collect();
-            json!({"advertiser": number, "name": name, "schemes": schemes})
+            json!({"advertiser": number, "name": name, "schemes": self.schemes.get(&number)})
         });
         let campaigns = self.advertisers.names().map(|(number, name)| {
             json!({
@@ -156,12 +154,14 @@ impl Numbers {
     }
 }
 
-fn check_slug(slug: &str) -> Result<(), String> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+fn check_slug(slug: &str, taken: &BTreeSet<String>) -> Result<(), String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if slug.len() > SLUG_BYTES_MAX {
         Err(format!("its link is longer than {SLUG_BYTES_MAX} bytes"))
     } else if !slug.bytes().all(plain) {
-        Err("its link holds more than letters, digits and -._~".to_owned())
+        Err("its link holds more than letters, digits and -_.".to_owned())
+    } else if taken.contains(slug) {
+        Err(format!("another link has taken the slug {slug}"))
     } else {
         Ok(())
     }

@@ -88,7 +88,7 @@ fn the_table_numbers_things_in_the_order_of_the_file() {
         slugs[..8],
         [
             "hA1",
-            "hA1~prk.example",
+            "hA1.prk.example",
             "hB2",
             "hC3",
             "hC4",
@@ -141,6 +141,23 @@ fn destinations_are_encoded_or_refused_by_line() {
         1,
         "only the advertiser that needs it may use ftp"
     );
+}
+
+#[test]
+fn a_slug_is_given_once() {
+    let line = |h: &str, hh: &str| {
+        format!("{{\"h\":\"{h}\",\"hh\":\"{hh}\",\"u\":\"http://z.example/\"}}\n")
+    };
+    let lines = [
+        line("a", "x"),
+        line("a", "b"), // slug a.b
+        line("a.b", "x"),
+        line("a.b", "x"),
+        line("a/b", "x"),
+    ];
+    let table = Table::of(&read(lines.concat().as_bytes()).unwrap());
+    let refused: Vec<u64> = table.refused.iter().map(|refused| refused.line).collect();
+    assert_eq!((table.links.len(), refused), (2, vec![3, 4, 5]));
 }
 
 #[test]
