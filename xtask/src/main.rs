@@ -72,3 +72,8 @@ fn root() -> Result<PathBuf> {
 fn target(root: &Path) -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |folder| root.join(folder))
 }
+
+/// Where cargo puts what it builds with a profile.
+fn built(root: &Path, profile: &str) -> PathBuf {
+    target(root).join(if profile == "dev" { "debug" } else { profile })
+}

@@ -153,7 +153,7 @@ impl Bench {
             .current_dir(root)
             .status()?;
         ensure!(status.success(), "the build failed");
-        let built = crate::target(root).join(profile);
+        let built = crate::built(root, profile);
         let folder = crate::target(root).join("bench-edge");
         if folder.exists() {
             fs::remove_dir_all(&folder)?;

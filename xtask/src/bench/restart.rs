@@ -31,7 +31,7 @@ pub(crate) struct Restart {
 
 impl Restart {
     pub(super) fn run(&self, root: &Path) -> Result<bool> {
-        let built = crate::target(root).join(&self.profile);
+        let built = crate::built(root, &self.profile);
         let mut build = Command::new("cargo");
         build.args([
             "build",
