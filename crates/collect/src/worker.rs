@@ -26,8 +26,14 @@ pub(crate) struct Worker<A> {
     appender: A,
     // Only this worker's own thread takes the lock, and never across an await: it is free, and it
     // lets connections be spawned as ordinary tasks.
-    desk: Mutex<(Desk, Cache<Arc<Wiring>, Arc<Directory>>)>,
+    place: Mutex<Place>,
     batches: AtomicUsize,
+}
+
+/// A thread's desk with the directory that lies on it.
+struct Place {
+    desk: Desk,
+    directory: Cache<Arc<Wiring>, Arc<Directory>>,
 }
 
 /// What one thread has counted and kept; it outlives the thread.
@@ -55,22 +61,23 @@ impl<A: Append> Worker<A> {
         appender: A,
         desk: Desk,
     ) -> Worker<A> {
-        let desk = Mutex::new((desk, Cache::new(wiring)));
+        let directory = Cache::new(wiring);
+        let place = Mutex::new(Place { desk, directory });
         let batches = AtomicUsize::new(0);
         Worker {
             options,
             readiness,
             books,
             appender,
-            desk,
+            place,
             batches,
         }
     }
 
     /// Works at the desk with the directory of the moment.
     pub(crate) fn at_desk<T>(&self, work: impl FnOnce(&mut Desk, &Directory) -> T) -> T {
-        let mut held = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
-        let (desk, directory) = &mut *held;
+        let mut held = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        let Place { desk, directory } = &mut *held;
         work(desk, directory.load())
     }
 

@@ -1,5 +1,13 @@
 //! The edge over real sockets: every row of the tables, and what only a running edge shows.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on fails; helpers are tests too"
+)]
+
 #[path = "edge/log.rs"]
 mod log;
 #[path = "edge/raw.rs"]

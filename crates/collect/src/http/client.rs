@@ -100,10 +100,14 @@ fn country_of(value: &HeaderValue) -> Country {
 /// The first address from the right that is no proxy of ours. An entry that is no address ends the
 /// walk: the last proxy that named someone is the best known end.
 fn behind_proxies(headers: &HeaderMap, peer: Peer, options: &ClientOptions) -> IpAddr {
-    let (name, read): (_, fn(&[u8]) -> Option<IpAddr>) = match options.forwarded {
+    let name = match options.forwarded {
         ForwardedHeader::None => return peer.address,
-        ForwardedHeader::XForwardedFor => ("x-forwarded-for", plain_address),
-        ForwardedHeader::Forwarded => ("forwarded", forwarded_for),
+        ForwardedHeader::XForwardedFor => "x-forwarded-for",
+        ForwardedHeader::Forwarded => "forwarded",
+    };
+    let read = match options.forwarded {
+        ForwardedHeader::Forwarded => forwarded_for,
+        ForwardedHeader::None | ForwardedHeader::XForwardedFor => plain_address,
     };
     let lines = headers.get_all(name).iter().rev();
     let entries = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));

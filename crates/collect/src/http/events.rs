@@ -25,8 +25,18 @@ use crate::core::{Desk, Stamp};
 use crate::directory::Directory;
 use crate::worker::{Receipt, Worker};
 
-/// Why a whole batch is refused: its answer, and the reason it is counted under.
-struct Refused(Reply, Refusal);
+/// Why a whole batch is refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Refused {
+    Method,
+    Token,
+    MediaType,
+    IdempotencyKey,
+    TooLarge,
+    TooSlow,
+    Malformed,
+    Overload,
+}
 
 /// Answers a batch. `Connection: close` goes with every refusal, since the body may not have been
 /// read.
@@ -35,7 +45,7 @@ pub(super) async fn answer<A: Append + 'static>(
     parts: Parts,
     body: Incoming,
 ) -> Reply {
-    let version = parts.version;
+    let (method, version) = (parts.method.clone(), parts.version);
     let mut arrival = Arrival {
         worker: worker.clone(),
         open: true,
@@ -45,11 +55,11 @@ pub(super) async fn answer<A: Append + 'static>(
             arrival.open = false;
             record(&worker, &token, items).await
         }
-        Err(Refused(reply, reason)) => {
+        Err(refused) => {
             arrival.open = false;
             worker.books.tally.hit(1);
-            worker.books.refuse(reason, b"/v1/events");
-            replies::closing(reply, version)
+            worker.books.refuse(refused.reason(), b"/v1/events");
+            replies::closing(refused.reply(&method), version)
         }
     }
 }
@@ -81,32 +91,27 @@ async fn take<A: Append + 'static>(
     let token = authorise(worker, &parts)?;
     let (form, coding) = kind(&parts.headers)?;
     if parts.headers.contains_key("idempotency-key") {
-        let reply = replies::fixed(
-            StatusCode::NOT_IMPLEMENTED,
-            b"idempotency keys are not kept by this edge\n",
-        );
-        return Err(Refused(reply, Refusal::Malformed));
+        return Err(Refused::IdempotencyKey);
     }
-    let _place = worker.batch_place().ok_or_else(overload)?;
+    let _place = worker.batch_place().ok_or(Refused::Overload)?;
     let body = read(worker, &parts.headers, body).await?;
     let parsed = tokio::task::spawn_blocking(move || {
         let plain = inflate(&body, coding, BATCH_BYTES_MAX).map_err(|error| match error {
-            InflateError::Damaged => malformed(),
-            InflateError::TooLarge => too_large(),
+            InflateError::Damaged => Refused::Malformed,
+            InflateError::TooLarge => Refused::TooLarge,
         })?;
         parse(&plain, form).map_err(|fault| match fault {
-            BatchFault::Syntax => malformed(),
-            BatchFault::TooManyItems => too_large(),
+            BatchFault::Syntax => Refused::Malformed,
+            BatchFault::TooManyItems => Refused::TooLarge,
         })
     });
-    let items = parsed.await.map_err(|_| overload())??;
+    let items = parsed.await.map_err(|_| Refused::Overload)??;
     Ok((token, items))
 }
 
 fn authorise<A: Append>(worker: &Worker<A>, parts: &Parts) -> Result<IngestToken, Refused> {
     if parts.method != Method::POST {
-        let reply = wrong_method(&parts.method, "POST", parts.version);
-        return Err(Refused(reply, Refusal::Malformed));
+        return Err(Refused::Method);
     }
     let mut values = parts.headers.get_all(AUTHORIZATION).iter();
     let secret = match (values.next(), values.next()) {
@@ -119,7 +124,7 @@ fn authorise<A: Append>(worker: &Worker<A>, parts: &Parts) -> Result<IngestToken
             .and_then(|secret| directory.token(secret, now))
             .cloned()
     });
-    known.ok_or_else(|| Refused(replies::unauthorised(), Refusal::Forged))
+    known.ok_or(Refused::Token)
 }
 
 fn bearer(value: &[u8]) -> Option<&[u8]> {
@@ -128,11 +133,6 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
 }
 
 fn kind(headers: &HeaderMap) -> Result<(BatchForm, Coding), Refused> {
-    let unsupported = || {
-        let body = b"application/json or application/x-ndjson, plain or gzip or zstd\n";
-        let reply = replies::fixed(StatusCode::UNSUPPORTED_MEDIA_TYPE, body);
-        Refused(reply, Refusal::Malformed)
-    };
     let mut types = headers.get_all(CONTENT_TYPE).iter();
     let media = match (types.next(), types.next()) {
         (Some(value), None) => value.as_bytes().split(|byte| *byte == b';').next(),
@@ -142,7 +142,7 @@ fn kind(headers: &HeaderMap) -> Result<(BatchForm, Coding), Refused> {
     let form = match media.as_slice() {
         b"application/json" => BatchForm::Json,
         b"application/x-ndjson" | b"application/jsonl" => BatchForm::Ndjson,
-        _ => return Err(unsupported()),
+        _ => return Err(Refused::MediaType),
     };
     let mut codings = headers.get_all(CONTENT_ENCODING).iter();
     let coding = match (codings.next(), codings.next()) {
@@ -156,9 +156,9 @@ fn kind(headers: &HeaderMap) -> Result<(BatchForm, Coding), Refused> {
             b"identity" => Coding::Identity,
             b"gzip" => Coding::Gzip,
             b"zstd" => Coding::Zstd,
-            _ => return Err(unsupported()),
+            _ => return Err(Refused::MediaType),
         },
-        (Some(_), Some(_)) => return Err(unsupported()),
+        (Some(_), Some(_)) => return Err(Refused::MediaType),
     };
     Ok((form, coding))
 }
@@ -172,17 +172,14 @@ async fn read<A: Append>(
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse().ok());
     if stated.is_some_and(|length: u64| length > BATCH_BYTES_MAX as u64) {
-        return Err(too_large());
+        return Err(Refused::TooLarge);
     }
     let whole = Limited::new(body, BATCH_BYTES_MAX).collect();
     match tokio::time::timeout(worker.options.timeouts.body, whole).await {
         Ok(Ok(body)) => Ok(body.to_bytes().into()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(malformed()),
-        Err(_) => {
-            let reply = replies::fixed(StatusCode::REQUEST_TIMEOUT, b"too slow\n");
-            Err(Refused(reply, Refusal::Malformed))
-        }
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refused::TooLarge),
+        Ok(Err(_)) => Err(Refused::Malformed),
+        Err(_) => Err(Refused::TooSlow),
     }
 }
 
@@ -302,15 +299,31 @@ fn item_recorded(id: ClickId) -> String {
     format!("{{\"status\":\"recorded\",\"click_id\":\"{id}\"}}")
 }
 
-fn malformed() -> Refused {
-    Refused(replies::refused(Refusal::Malformed), Refusal::Malformed)
-}
+impl Refused {
+    fn reason(self) -> Refusal {
+        match self {
+            Refused::Token => Refusal::Forged,
+            Refused::Overload => Refusal::Overload,
+            _ => Refusal::Malformed,
+        }
+    }
 
-fn overload() -> Refused {
-    Refused(replies::refused(Refusal::Overload), Refusal::Overload)
-}
-
-fn too_large() -> Refused {
-    let reply = replies::fixed(StatusCode::PAYLOAD_TOO_LARGE, b"too large\n");
-    Refused(reply, Refusal::Malformed)
+    fn reply(self, method: &Method) -> Reply {
+        match self {
+            Refused::Method => wrong_method(method, "POST"),
+            Refused::Token => replies::unauthorised(),
+            Refused::MediaType => replies::fixed(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                b"application/json or application/x-ndjson, plain or gzip or zstd\n",
+            ),
+            Refused::IdempotencyKey => replies::fixed(
+                StatusCode::NOT_IMPLEMENTED,
+                b"idempotency keys are not kept by this edge\n",
+            ),
+            Refused::TooLarge => replies::fixed(StatusCode::PAYLOAD_TOO_LARGE, b"too large\n"),
+            Refused::TooSlow => replies::fixed(StatusCode::REQUEST_TIMEOUT, b"too slow\n"),
+            Refused::Malformed => replies::refused(Refusal::Malformed),
+            Refused::Overload => replies::refused(Refusal::Overload),
+        }
+    }
 }

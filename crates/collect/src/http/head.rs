@@ -88,8 +88,11 @@ pub(crate) fn check(bytes: &[u8]) -> Result<Option<Head>, Fault> {
     }
 }
 
-/// The first line without its CR LF, and what follows.
-fn take_line(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, Fault> {
+/// A line without its CR LF, and what follows.
+type Line<'a> = (&'a [u8], &'a [u8]);
+
+/// The first line; none when it has not ended.
+fn take_line(bytes: &[u8]) -> Result<Option<Line<'_>>, Fault> {
     let Some(end) = memchr(b'\n', bytes) else {
         return Ok(None);
     };

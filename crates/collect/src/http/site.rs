@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::HeaderValue;
 use http::request::Parts;
-use http::{Method, Request, StatusCode, Version};
+use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use tollgate_click::{ClickId, Refusal};
 use tollgate_log::Append;
@@ -56,9 +56,8 @@ pub(crate) async fn answer<A: Append + 'static>(
 
 async fn click<A: Append>(worker: &Worker<A>, peer: Peer, parts: Parts) -> Reply {
     worker.books.tally.hit(1);
-    let head = match method(worker, &parts) {
-        Ok(head) => head,
-        Err(reply) => return reply,
+    let Some(head) = is_head(&parts.method) else {
+        return refuse_method(worker, &parts);
     };
     let target = parts
         .uri
@@ -88,9 +87,8 @@ async fn click<A: Append>(worker: &Worker<A>, peer: Peer, parts: Parts) -> Reply
 
 async fn pixel<A: Append>(worker: &Worker<A>, peer: Peer, parts: Parts) -> Reply {
     worker.books.tally.hit(1);
-    let head = match method(worker, &parts) {
-        Ok(head) => head,
-        Err(reply) => return reply,
+    let Some(head) = is_head(&parts.method) else {
+        return refuse_method(worker, &parts);
     };
     let target = parts
         .uri
@@ -112,24 +110,26 @@ async fn pixel<A: Append>(worker: &Worker<A>, peer: Peer, parts: Parts) -> Reply
     replies::pixel()
 }
 
-/// GET is false, HEAD is true, anything else is counted and answered.
-fn method<A: Append>(worker: &Worker<A>, parts: &Parts) -> Result<bool, Reply> {
-    match parts.method {
-        Method::GET => Ok(false),
-        Method::HEAD => Ok(true),
-        _ => {
-            let target = parts
-                .uri
-                .path_and_query()
-                .map_or("", |target| target.as_str());
-            worker.books.refuse(Refusal::Malformed, target.as_bytes());
-            Err(wrong_method(&parts.method, GET_HEAD, parts.version))
-        }
+/// Whether a request is a HEAD; none for anything but that and GET.
+fn is_head(method: &Method) -> Option<bool> {
+    match *method {
+        Method::GET => Some(false),
+        Method::HEAD => Some(true),
+        _ => None,
     }
 }
 
+fn refuse_method<A: Append>(worker: &Worker<A>, parts: &Parts) -> Reply {
+    let target = parts
+        .uri
+        .path_and_query()
+        .map_or("", |target| target.as_str());
+    worker.books.refuse(Refusal::Malformed, target.as_bytes());
+    replies::closing(wrong_method(&parts.method, GET_HEAD), parts.version)
+}
+
 /// 405 for the methods of RFC 9110 and PATCH, 501 for those that nobody knows.
-pub(super) fn wrong_method(method: &Method, allow: &'static str, version: Version) -> Reply {
+pub(super) fn wrong_method(method: &Method, allow: &'static str) -> Reply {
     let known = [
         Method::GET,
         Method::HEAD,
@@ -141,10 +141,7 @@ pub(super) fn wrong_method(method: &Method, allow: &'static str, version: Versio
         Method::TRACE,
         Method::PATCH,
     ];
-    replies::closing(
-        replies::wrong_method(known.contains(method), allow),
-        version,
-    )
+    replies::wrong_method(known.contains(method), allow)
 }
 
 fn visit<'a>(client: &Client<'a>, query: &'a str, head: bool) -> Visit<'a> {
@@ -191,8 +188,8 @@ fn health<A: Append>(
     check: impl FnOnce() -> (bool, String),
 ) -> Reply {
     worker.books.tally.health_check();
-    if parts.method != Method::GET && parts.method != Method::HEAD {
-        return wrong_method(&parts.method, GET_HEAD, parts.version);
+    if is_head(&parts.method).is_none() {
+        return replies::closing(wrong_method(&parts.method, GET_HEAD), parts.version);
     }
     let (well, body) = check();
     let status = if well {

@@ -29,7 +29,9 @@ fn drive(world: &World, seed: u64) -> BTreeMap<String, u64> {
             _ => world.open(),
         };
         raw.send(row.raw(&|word| world.token_named(word)));
-        let answer = raw.try_answer(false).unwrap_or_else(|| panic!("{} with seed {seed}", row.name));
+        let answer = raw
+            .try_answer(false)
+            .unwrap_or_else(|| panic!("{} with seed {seed}", row.name));
         *sent.entry(row.refused.clone()).or_default() += 1;
         assert_eq!(answer.status, row.status, "{} with seed {seed}", row.name);
         if !row.closes {

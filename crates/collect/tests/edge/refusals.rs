@@ -91,7 +91,11 @@ fn a_head_in_pieces_is_one_on_any_turn() {
         let request = get(format!("/c/{}", world.token()));
         raw.send(&request[..request.len() - cut]);
         std::thread::sleep(std::time::Duration::from_millis(5));
-        assert_eq!(raw.ask(&request[request.len() - cut..]).status, 302, "{cut}");
+        assert_eq!(
+            raw.ask(&request[request.len() - cut..]).status,
+            302,
+            "{cut}"
+        );
     }
 }
 
