@@ -104,6 +104,13 @@ impl Image {
         }
     }
 
+    /// The content of a file, to be spoilt.
+    pub fn content_mut(&mut self, path: &Path) -> Option<&mut Vec<u8>> {
+        self.names
+            .get(path)
+            .and_then(|file| self.files.get_mut(file))
+    }
+
     fn content(&self, file: usize) -> Option<&[u8]> {
         self.files.get(&file).map(Vec::as_slice)
     }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use tollgate_log::conformance::block_on;
 use tollgate_log::{
-    Append, AppendError, Durability, Health, Log, NewRecord, Options, Partition, SegmentLog,
+    Append, AppendError, Durability, Health, Log, NewRecord, OpenError, Options, Partition,
+    SegmentLog,
 };
 use tollgate_sim::disk::{Fault, Image, Op, SimDisk};
 use tollgate_sim::disk_states::{DIR, options, read_all};
@@ -192,4 +193,56 @@ fn without_waiting_for_the_sync_readers_still_see_synced_records_only() {
     let after = log.wait_durable_after(before, Duration::from_secs(60));
     assert!(after > before, "the sync comes by itself");
     assert_eq!(facts(&log), ["a", "b", "c"]);
+}
+
+#[test]
+fn a_broken_middle_is_named_and_never_cut() {
+    let disk = SimDisk::new(Image::default(), Fault::None);
+    let log = open(&disk, options(1));
+    for number in 0..4 {
+        append(&log, &format!("record {number}")).unwrap();
+    }
+    let left = disk.image();
+    let live = Path::new(DIR).join("0000000001.live");
+    let offsets: Vec<usize> = read_all(&log)
+        .unwrap()
+        .iter()
+        .map(|record| (record.cursor.position & 0xffff_ffff) as usize - 72)
+        .collect();
+    let attempt = |image: &Image| {
+        let disk = SimDisk::new(image.clone(), Fault::None);
+        SegmentLog::open(Arc::new(disk), Path::new(DIR), options(2))
+    };
+    // A write that the disk has lost without saying so: zeros where a block was, and a later one.
+    for (index, offset) in offsets.iter().enumerate() {
+        let mut image = left.clone();
+        let end = offsets.get(index + 1).copied().unwrap_or(offset + 80);
+        image.content_mut(&live).unwrap()[*offset..end].fill(0);
+        match attempt(&image) {
+            Err(OpenError::Damaged { damage, .. }) => {
+                assert!(index < 3, "the last block may be torn");
+                assert_eq!(
+                    (damage.file.as_str(), damage.offset),
+                    ("0000000001.live", *offset as u64)
+                );
+            }
+            Ok((log, recovery)) => {
+                assert_eq!(index, 3, "block {index} was cut");
+                assert!(recovery.cut_bytes > 0 && !recovery.clean);
+                assert_eq!(facts(&log), ["record 0", "record 1", "record 2"]);
+            }
+            Err(error) => unreachable!("{error}"),
+        }
+    }
+    // A file that was cut, at every length.
+    let len = left.clone().content_mut(&live).unwrap().len();
+    for cut in offsets[0]..len {
+        let mut image = left.clone();
+        image.content_mut(&live).unwrap().truncate(cut);
+        let refused = attempt(&image).err();
+        assert!(
+            matches!(refused, Some(OpenError::Damaged { .. })),
+            "cut at {cut}: {refused:?}"
+        );
+    }
 }
