@@ -174,8 +174,10 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It has ended already if the run went well.
-        drop(self.kill());
+        // After a run that went well it has ended already, and there is nobody to kill.
+        if matches!(self.child.try_wait(), Ok(None)) {
+            drop(self.kill());
+        }
     }
 }
 
