@@ -14,9 +14,7 @@ pub(super) fn engine(place: Place) -> impl FnOnce(rusqlite::Error) -> LedgerErro
             return Fault::new(place, "row", "readable columns", error).into();
         };
         match code {
-            ErrorCode::DatabaseBusy
-            | ErrorCode::DatabaseLocked
-            | ErrorCode::OperationInterrupted => LedgerError::Busy,
+            ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => LedgerError::Busy,
             ErrorCode::DiskFull => LedgerError::Full(error.to_string()),
             ErrorCode::ReadOnly => LedgerError::ReadOnly,
             ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {

@@ -26,7 +26,7 @@ pub(super) const ENTRY: &str = "e.partition, e.number, e.line, e.minute, e.accou
 pub(super) const ROOT: &str = "SELECT number, hour, previous, root, seal FROM hourly_roots";
 
 pub(super) fn identity(connection: &Connection) -> Result<Identity, LedgerError> {
-    let sql = "SELECT partitions, roots, root, seal FROM ledger";
+    let sql = "SELECT partitions, roots, root, seal FROM ledger WHERE one = 1";
     one(connection, sql, [], Place::Identity, |columns| {
         let identity = Identity {
             partitions: columns.unsigned(0)?,

@@ -76,12 +76,21 @@ impl SqliteLedger {
             let why = "an earlier call has failed; open the ledger again";
             return Err(LedgerError::Uncertain(why.to_owned()));
         }
+        if !self.connection.is_autocommit() {
+            return Err(Malformed::Field("a pinned connection does not write").into());
+        }
         let done = transact(&mut self.connection, work);
-        let broken = |error: &LedgerError| {
-            matches!(error, LedgerError::Uncertain(_) | LedgerError::Corrupt(_))
-        };
-        self.failed = done.as_ref().is_err_and(broken);
+        if let Err(error) = &done {
+            let broken = matches!(error, LedgerError::Uncertain(_) | LedgerError::Corrupt(_));
+            let clean = self.rolled_back();
+            self.failed = broken || !clean;
+        }
         done
+    }
+
+    /// Whether no transaction is left open; a failed one may have ended by itself or not.
+    fn rolled_back(&self) -> bool {
+        self.connection.is_autocommit() || self.connection.execute_batch("ROLLBACK").is_ok()
     }
 }
 
