@@ -84,10 +84,12 @@ fn ends_in_a_number(name: &str) -> bool {
     }
 }
 
-/// `localhost` (RFC 6761) and `local` (RFC 6762) with everything below them.
+/// `localhost` (RFC 6761), `local` (RFC 6762) and `internal` (reserved by ICANN for private
+/// use) with everything below them.
 fn is_local_name(name: &str) -> bool {
     let last = last_label(name);
-    last.eq_ignore_ascii_case(b"localhost") || last.eq_ignore_ascii_case(b"local")
+    let local = [&b"localhost"[..], b"local", b"internal"];
+    local.iter().any(|local| last.eq_ignore_ascii_case(local))
 }
 
 fn last_label(name: &str) -> &[u8] {

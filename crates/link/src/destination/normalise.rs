@@ -1,5 +1,7 @@
 //! Making a destination of an address as people write it.
 
+use tollgate_click::limits::DESTINATION_BYTES_MAX;
+
 use super::{DestinationError, escape, is_plain};
 
 /// Percent-encodes what browsers accept in an address and [`super::check`] does not, before it
@@ -8,6 +10,9 @@ use super::{DestinationError, escape, is_plain};
 /// It also drops encoded control characters. Macros stay. The result must still pass
 /// [`super::check`].
 pub fn normalise(address: &str) -> Result<String, DestinationError> {
+    if address.len() > DESTINATION_BYTES_MAX {
+        return Err(DestinationError::TooLong); // before any work is done on it
+    }
     let kept: String = address
         .trim_matches(|c: char| c.is_ascii_control() || c == ' ')
         .chars()
