@@ -1,11 +1,11 @@
 //! The appenders' side of a group commit.
 //!
-//! Each appender has a lane of its own: a buffer of encoded records behind a mutex that nobody else
-//! takes, except the writer once a commit. All records that a commit takes from a lane share one
-//! [`Batch`], and its outcome reaches them by *one* wake from the writer: the first waiter is woken,
-//! and when it looks, or goes away without looking, it wakes the others on its own thread. Should it
-//! do neither, the writer wakes them itself a little later, so no waiter depends on another's
-//! manners.
+//! Each appender has a lane of its own: a buffer of encoded records behind a mutex that nobody
+//! else takes, except the writer once a commit. All records that a commit takes from a lane share
+//! one [`Batch`], and its outcome reaches them by *one* wake from the writer: the first waiter is
+//! woken, and when it looks, or goes away without looking, it wakes the others on its own thread.
+//! Should it do neither, the writer wakes them itself a little later, so no waiter depends on
+//! another's manners.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -2,8 +2,8 @@
 //!
 //! What holds, before how it is done:
 //!
-//! 1. A commit that resolves to `Ok` is on the disk for good ([`Durability::Sync`]): after any crash
-//!    of process or machine it is read exactly once, in the order of its partition.
+//! 1. A commit that resolves to `Ok` is on the disk for good ([`Durability::Sync`]): after any
+//!    crash of process or machine it is read exactly once, in the order of its partition.
 //! 2. Readers see durable records only, in this process and in any other.
 //! 3. A record that was refused, or cut as torn, is never read. One whose commit failed is either
 //!    read by everybody or by nobody, and its sequence is never given to another record.
@@ -13,10 +13,13 @@
 //!    a caller. A torn tail is cut; a broken middle is never skipped.
 //! 6. Everything that waits is bounded: the queue, a block, a segment, a reader's buffer.
 //!
-//! All partitions share one physical stream of segments, one writer and one sync ([`format`
-//! describes the bytes](https://en.wikipedia.org/wiki/Write-ahead_logging) field by field in the
-//! source). Finished segments are sealed: compressed, sorted by partition in groups, facts and
-//! personal parts in separate files with separate retention.
+//! All partitions share one physical stream of segments, one writer and one sync; `format.rs` has
+//! the bytes as tables. Finished segments are sealed: compressed, sorted by partition in groups,
+//! facts and personal parts in separate files with separate retention; `sealed.rs` has those bytes.
+//!
+//! Records go the way of these modules: `appender` (encode, queue), `writer` (one block, one sync,
+//! one wake), `segment` (prepare ahead), `recover` and `open` (find the end), `live` and `sealed`
+//! (read), `seal` and `retention` (compress, give up).
 
 mod api;
 mod appender;
@@ -32,6 +35,7 @@ mod memory;
 mod meta;
 mod open;
 mod options;
+mod pace;
 mod read;
 mod readonly;
 mod recover;

@@ -16,12 +16,13 @@ use crate::format::{Tail, position};
 use crate::meta::Meta;
 use crate::open::{Door, Found};
 use crate::options::{Health, Housekeeping, OpenError, Options, Recovery};
+use crate::pace::Pace;
 use crate::read::Reader;
 use crate::readonly::ReadOnlyLog;
 use crate::seal::Sealing;
 use crate::segment::{Author, Preparer, begin, prepare};
 use crate::shared::{DurableAfter, Shared, hold};
-use crate::writer::{Current, Pace, Writer};
+use crate::writer::{Current, Writer};
 
 /// The name of the lock file.
 pub(crate) const LOCK_NAME: &str = "LOCK";
@@ -185,10 +186,11 @@ impl SegmentLog {
     pub fn close(&self) -> Result<(), AppendError> {
         self.shared.closing.store(true, Ordering::SeqCst);
         self.shared.wake_writer();
-        self.preparer.stop();
         self.sealing.stop();
         let mut threads = hold(&self.threads);
         let written = threads.writer.take().map(JoinHandle::join);
+        // Only now: what was queued may have needed another segment.
+        self.preparer.stop();
         for thread in threads.others.drain(..) {
             // It holds nothing that a panic could have spoilt.
             drop(thread.join());

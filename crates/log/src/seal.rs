@@ -1,15 +1,15 @@
 //! Sealing: a finished live segment becomes two compressed files, facts and personal parts.
 //!
-//! At every moment one form of the segment is the truth. The personal file gets its name first, then
-//! the facts file: its name is what makes the segment sealed. Only when both names are durable is the
-//! live file removed. A crash in between leaves the live file with or without leftovers, or both
-//! forms whole; opening takes away what is not the truth.
+//! At every moment one form of the segment is the truth. The personal file gets its name first,
+//! then the facts file: its name is what makes the segment sealed. Only when both names are durable
+//! is the live file removed. A crash in between leaves the live file with or without leftovers, or
+//! both forms whole; opening takes away what is not the truth.
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::api::{Partition, PartitionSet, ReadBudget, ReadError, RecordRef};
 use crate::catalog::{Catalog, Form, START_BLOCK_BYTES, io_error};
@@ -18,6 +18,7 @@ use crate::fields::Put;
 use crate::format::{Tail, facts_name, live_name, personal_name, split_position};
 use crate::live::{LiveReader, Sink, Step};
 use crate::options::Options;
+use crate::pace::now;
 use crate::sealed::{CHUNKS_AT, Entry, FACTS_MAGIC, PERSONAL_MAGIC, encode_index, encode_preamble};
 use crate::segment::remove_if_there;
 use crate::shared::{hold, wait_timeout};
@@ -142,7 +143,7 @@ impl Sealing {
         let mut live = LiveReader::open(&self.catalog, segment, 0, end)?;
         let (mut from, mut group) = (0, 0);
         loop {
-            let began = Instant::now();
+            let began = now();
             let mut columns = BTreeMap::new();
             let step = self.gather(&mut live, from, end, &mut columns)?;
             for (partition, columns) in columns {

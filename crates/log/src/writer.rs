@@ -1,5 +1,5 @@
-//! The one thread that writes: gathers what all appenders have queued, writes it as one block, syncs
-//! once, and answers them all.
+//! The one thread that writes: gathers what all appenders have queued, writes it as one block,
+//! syncs once, and answers them all.
 //!
 //! Invariants:
 //!
@@ -13,21 +13,17 @@
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::api::{AppendError, Committed, Cursor, Partition};
-use crate::appender::{Batch, Taken};
+use crate::appender::Taken;
 use crate::catalog::Catalog;
 use crate::disk::DiskFile;
 use crate::format::{BLOCK_OVERHEAD, END_BLOCK_BYTES, Kind, TRAILER, Tail, position, stamp_frames};
 use crate::options::{Durability, Health};
+use crate::pace::{FEW_RECORDS, LEADER_PATIENCE, Pace, now};
 use crate::segment::{Author, Preparer, begin, behind, write_small_block};
 use crate::shared::{Shared, hold};
-
-/// A commit of at most so many records does not make the next one wait for company.
-const FEW_RECORDS: u64 = 4;
-/// After so long the writer itself wakes waiters whose leader has not done it.
-const LEADER_PATIENCE: Duration = Duration::from_millis(10);
 
 /// The segment that is being written.
 pub(crate) struct Current {
@@ -50,29 +46,6 @@ pub(crate) struct Writer {
     /// The last sequence given, by partition; broadcasts come last.
     pub(crate) sequences: Vec<u32>,
     pub(crate) pace: Pace,
-}
-
-/// When things happened, and when they shall.
-pub(crate) struct Pace {
-    commit_began: Instant,
-    commit_records: u64,
-    last_sync: Instant,
-    retry_at: Instant,
-    /// Batches that were completed, with the time, until their waiters are known to be awake.
-    completed: Vec<(Instant, Arc<Batch>)>,
-}
-
-impl Pace {
-    pub(crate) fn new() -> Pace {
-        let now = Instant::now();
-        Pace {
-            commit_began: now,
-            commit_records: 0,
-            last_sync: now,
-            retry_at: now,
-            completed: Vec::new(),
-        }
-    }
 }
 
 impl Writer {
@@ -98,7 +71,7 @@ impl Writer {
         let deadline = self.next_deadline();
         let bell = self.shared.bell();
         loop {
-            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            let left = deadline.map(|at| at.saturating_duration_since(now()));
             if bell.wait(left) || left.is_some_and(|left| left.is_zero()) {
                 break;
             }
@@ -127,7 +100,7 @@ impl Writer {
         let options = &self.shared.options;
         let until = self.pace.commit_began + options.commit_interval;
         loop {
-            let left = until.saturating_duration_since(Instant::now());
+            let left = until.saturating_duration_since(now());
             let enough = self.shared.queued_bytes.load(Ordering::Relaxed) >= options.commit_bytes;
             if left.is_zero() || enough || self.shared.closing.load(Ordering::SeqCst) {
                 return;
@@ -152,7 +125,7 @@ impl Writer {
         if taken.is_empty() {
             return;
         }
-        self.pace.commit_began = Instant::now();
+        self.pace.commit_began = now();
         self.pace.commit_records = taken.iter().map(|taken| u64::from(taken.records)).sum();
         let (mut block, mut bytes) = (Vec::new(), 0);
         for taken in taken {
@@ -173,7 +146,7 @@ impl Writer {
         }
         let outcome = self.try_commit(&mut block, bytes);
         self.shared.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-        let now = Instant::now();
+        let now = now();
         for taken in block {
             self.pace
                 .completed
@@ -243,7 +216,7 @@ impl Writer {
 
     /// Syncs what was written and moves the durable end, or fences the segment.
     fn sync(&mut self, file: &dyn DiskFile) -> Result<(), Arc<str>> {
-        self.pace.last_sync = Instant::now();
+        self.pace.last_sync = now();
         match file.sync_data() {
             Ok(()) => {
                 self.synced = self.written;
@@ -260,7 +233,7 @@ impl Writer {
     fn sync_if_due(&mut self) {
         let due = self.pace.last_sync + self.shared.options.sync_interval;
         if self.written != self.synced
-            && Instant::now() >= due
+            && now() >= due
             && let Some(file) = self.current.as_ref().map(|current| current.file.clone())
         {
             // A failure has fenced the segment and shows in the health; those who appended were
@@ -310,7 +283,7 @@ impl Writer {
 
     /// Begins the next segment behind the synced end of the present one.
     fn roll(&mut self) -> Result<(), AppendError> {
-        self.pace.retry_at = Instant::now() + self.shared.options.retry_interval;
+        self.pace.retry_at = now() + self.shared.options.retry_interval;
         let prepared = self
             .preparer
             .take()
@@ -374,10 +347,10 @@ impl Writer {
     /// Tries to get a log that cannot write going again, when it is time or a segment is there.
     fn heal(&mut self) {
         let sick = matches!(self.shared.health(), Health::Full | Health::Fenced(_));
-        if !sick || Instant::now() < self.pace.retry_at {
+        if !sick || now() < self.pace.retry_at {
             return;
         }
-        self.pace.retry_at = Instant::now() + self.shared.options.retry_interval;
+        self.pace.retry_at = now() + self.shared.options.retry_interval;
         if self.preparer.may_have_one() {
             // A failure has set the health.
             self.roll().unwrap_or_default();
@@ -386,7 +359,7 @@ impl Writer {
 
     /// Wakes the waiters whose leader was woken a while ago and has not passed it on.
     fn wake_the_forgotten(&mut self) {
-        let now = Instant::now();
+        let now = now();
         self.pace.completed.retain(|(at, batch)| {
             let waits = !batch.all_awake();
             if waits && now.duration_since(*at) >= LEADER_PATIENCE {

@@ -1,5 +1,5 @@
-//! A log of format version 1 as it was written when the version was made: it must stay readable, and
-//! the same calls must still write the same bytes.
+//! A log of format version 1 as it was written when the version was made: it must stay readable,
+//! and the same calls must still write the same bytes.
 //!
 //! A new version gets a fixture of its own beside this one, and this one stays. To make a fixture,
 //! run this test with `TOLLGATE_WRITE_FIXTURE=1`; it writes to `tests/fixtures/v1`.

@@ -23,9 +23,12 @@ fn options() -> Options {
     }
 }
 
-/// The files of a log with a sealed and a closed segment, and its records.
-fn sample() -> &'static (Vec<(OsString, Vec<u8>)>, Vec<Record>) {
-    static SAMPLE: OnceLock<(Vec<(OsString, Vec<u8>)>, Vec<Record>)> = OnceLock::new();
+/// Names and contents of the files of a log, and its records.
+type Sample = (Vec<(OsString, Vec<u8>)>, Vec<Record>);
+
+/// A log with a sealed and a closed segment.
+fn sample() -> &'static Sample {
+    static SAMPLE: OnceLock<Sample> = OnceLock::new();
     SAMPLE.get_or_init(|| {
         let dir = tempfile::tempdir().unwrap();
         let records = fill(dir.path());
@@ -117,8 +120,16 @@ fn apply(bytes: &mut Vec<u8>, change: &Change) {
     }
 }
 
+fn config() -> ProptestConfig {
+    ProptestConfig {
+        cases: 300,
+        failure_persistence: None,
+        ..Default::default()
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn changed_files_show_nothing_else(

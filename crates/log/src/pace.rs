@@ -1,0 +1,43 @@
+//! When the writer does what. Nothing that is stored depends on these clocks.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::appender::Batch;
+
+/// A commit of at most so many records does not make the next one wait for company.
+pub(crate) const FEW_RECORDS: u64 = 4;
+/// After so long the writer itself wakes waiters whose leader has not done it.
+pub(crate) const LEADER_PATIENCE: Duration = Duration::from_millis(10);
+
+/// The monotonic clock.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it paces commits, and no record says when"
+)]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
+/// When things happened, and when they shall.
+pub(crate) struct Pace {
+    pub(crate) commit_began: Instant,
+    pub(crate) commit_records: u64,
+    pub(crate) last_sync: Instant,
+    pub(crate) retry_at: Instant,
+    /// Batches that were completed, with the time, until their waiters are known to be awake.
+    pub(crate) completed: Vec<(Instant, Arc<Batch>)>,
+}
+
+impl Pace {
+    pub(crate) fn new() -> Pace {
+        let now = now();
+        Pace {
+            commit_began: now,
+            commit_records: 0,
+            last_sync: now,
+            retry_at: now,
+            completed: Vec::new(),
+        }
+    }
+}
