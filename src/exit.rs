@@ -3,6 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use crate::config::written::Wrong;
 use crate::output::ClosedOutput;
 
 /// The exit code of a command.
@@ -46,7 +47,10 @@ pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {
 /// The code with which an error ends the command. A closed standard output (`| head`) is no
 /// error: the reader has seen enough.
 pub(crate) fn of_error(error: &anyhow::Error) -> Exit {
-    if error.chain().any(|cause| cause.is::<Usage>()) {
+    if error
+        .chain()
+        .any(|cause| cause.is::<Usage>() || cause.is::<Wrong>())
+    {
         Exit::Usage
     } else if error.chain().any(|cause| cause.is::<ClosedOutput>()) {
         Exit::Fine

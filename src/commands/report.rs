@@ -1,13 +1,104 @@
-//! `tollgate report`.
+//! `tollgate report`: recounts the log through the core and prints what it comes to.
 
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
+use tollgate_click::Millis;
+use tollgate_log::{Cursor, RealDisk, SegmentLog};
+
+use crate::data_dir::DataDir;
 use crate::exit::Exit;
-use crate::output::Global;
+use crate::output::{self, Global};
+use crate::recount::dimension::Dimension;
+use crate::recount::{self, Question, Recount};
+
+mod render;
 
 /// Arguments of `tollgate report`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+#[command(
+    after_help = "Works beside a live server and without one, and changes nothing. Times \
+                        are UTC and those of the report: when a click was received, or its event \
+                        time for an import. Exit codes: 0 fine, 2 usage, 3 the log cannot be \
+                        read, its start is gone, or a partition halts."
+)]
+pub(crate) struct Args {
+    /// The data directory.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Count by these, separated by commas.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "DIMENSIONS")]
+    by: Vec<Dimension>,
+    /// Only clicks from this time on, such as 2026-11-23 or 2026-11-23T10:00:00Z.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    from: Option<Millis>,
+    /// Only clicks before this time.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    to: Option<Millis>,
+    /// Print comma-separated values.
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+}
 
-/// Not built yet.
-pub(crate) fn run(_args: Args, _global: &Global) -> anyhow::Result<Exit> {
-    anyhow::bail!("`tollgate report` is not built yet")
+/// Recounts and prints.
+pub(crate) fn run(args: Args, global: &Global) -> anyhow::Result<Exit> {
+    if let (Some(from), Some(to)) = (args.from, args.to)
+        && from >= to
+    {
+        return Err(crate::exit::usage("--from must lie before --to"));
+    }
+    let question = Question {
+        by: args.by,
+        from: args.from,
+        to: args.to,
+    };
+    let recount = of_data_dir(&args.data, &question, global)?;
+    let text = if global.json {
+        render::json(&question, &recount)?
+    } else if args.csv {
+        render::csv(&question, &recount)
+    } else {
+        render::table(&question, &recount, global.color_stdout())
+    };
+    output::print(&text)?;
+    Ok(Exit::Fine)
+}
+
+/// Recounts a data directory, with a bar on a terminal.
+pub(crate) fn of_data_dir(
+    data: &Path,
+    question: &Question,
+    global: &Global,
+) -> anyhow::Result<Recount> {
+    let dir = DataDir::open(data)?;
+    let log = SegmentLog::open_readonly(Arc::new(RealDisk), &dir.log())
+        .context("the log cannot be opened")?;
+    let bar = bar(log.durable(), global);
+    let recount = recount::run(&log, question, |cursor, records| {
+        bar.set_position(cursor.position);
+        bar.set_message(format!("{records} records"));
+    });
+    bar.finish_and_clear();
+    recount
+}
+
+/// The log's cursor is all that is known of how far it is; it rises evenly enough.
+fn bar(end: Cursor, global: &Global) -> ProgressBar {
+    if !global.progress() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(end.position);
+    let style = ProgressStyle::with_template("{bar:40} {msg}, {elapsed} gone, {eta} left");
+    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+fn time(text: &str) -> Result<Millis, String> {
+    let day = format!("{text}T00:00:00Z").parse::<Timestamp>();
+    let timestamp = day.or_else(|_| text.parse::<Timestamp>()).ok();
+    let ms = timestamp.and_then(|time| u64::try_from(time.as_millisecond()).ok());
+    let wrong = || "a time is a day such as 2026-11-23 or an instant such as 2026-11-23T10:00:00Z";
+    ms.map(Millis).ok_or_else(|| wrong().to_owned())
 }

@@ -1,0 +1,311 @@
+//! Control: how files become control records, and control records what the edge believes.
+//!
+//! One control partition holds every change in one order; its number is the one behind the last
+//! data partition. For each change two records are appended in one commit: the full one, with
+//! its secret as the personal part, to the control partition, and a copy without the secret to
+//! the partitions that it concerns, numbered per target. Nothing that decides a bill lives
+//! outside the log: the [`standing`] is what the records say, files are only compared with it.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use tollgate_click::control::Target;
+use tollgate_click::record::{Mark, Tick};
+use tollgate_click::{Control, EdgeId, Millis, Minute, PartitionId, Record};
+use tollgate_collect::Wiring;
+use tollgate_log::{
+    Append, AppendError, Appender, Cursor, Log, NewRecord, Partition, Read, ReadBudget, ReadFrom,
+    Reader, RecordRef, SegmentLog,
+};
+
+pub(crate) mod diff;
+pub(crate) mod directory;
+pub(crate) mod files;
+pub(crate) mod snapshot;
+pub(crate) mod standing;
+
+use diff::{Differs, Step};
+use files::Wanted;
+use snapshot::Snapshot;
+use standing::{Numbering, Standing};
+
+/// Records of one commit together, in bytes: well below what the log takes as one.
+const COMMIT_BYTES_MAX: usize = 512 * 1024;
+
+/// The one writer of the control partition, and the one who tells the edge.
+pub(crate) struct Sequencer {
+    appender: Appender,
+    reader: Reader,
+    partitions: u16,
+    standing: Standing,
+    last_tick: Option<Tick>,
+    cursor: Cursor,
+    wiring: Arc<Wiring>,
+    /// An append whose fate is not known: nothing may be numbered before it is.
+    unsettled: bool,
+}
+
+/// Why changes were not made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OfferError {
+    /// What is wanted contradicts what stands.
+    #[error(transparent)]
+    Differs(#[from] Differs),
+    /// The log did not take them; tried again later.
+    #[error("the log took no control record: {0}")]
+    Append(#[from] AppendError),
+    /// The control partition cannot be read.
+    #[error("{0:#}")]
+    Read(anyhow::Error),
+}
+
+impl Sequencer {
+    /// Reads the control partition from the snapshot (or its start) to its end and tells the
+    /// edge.
+    pub(crate) fn open(
+        log: &SegmentLog,
+        partitions: u16,
+        kept: Option<Snapshot>,
+        wiring: Arc<Wiring>,
+    ) -> anyhow::Result<Sequencer> {
+        let durable = log.durable();
+        let kept = kept.filter(|kept| {
+            kept.cursor.incarnation == durable.incarnation && kept.cursor <= durable
+        });
+        let from = kept
+            .as_ref()
+            .map_or(ReadFrom::Start, |kept| ReadFrom::Cursor(kept.cursor));
+        let reader = log
+            .reader(Partition(partitions).into(), from)
+            .context("cannot read the control partition")?;
+        let (standing, last_tick) = match kept {
+            Some(kept) => (kept.standing, kept.last_tick),
+            None => (Standing::default(), None),
+        };
+        let cursor = reader.cursor();
+        let mut sequencer = Sequencer {
+            appender: log.appender(),
+            reader,
+            partitions,
+            standing,
+            last_tick,
+            cursor,
+            wiring,
+            unsettled: false,
+        };
+        sequencer.catch_up()?;
+        sequencer.tell_edge();
+        Ok(sequencer)
+    }
+
+    /// The newest tick of the log.
+    pub(crate) fn last_tick(&self) -> Option<Tick> {
+        self.last_tick
+    }
+
+    /// What stands.
+    pub(crate) fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    /// What to keep so that the next start need not read everything.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            cursor: self.cursor,
+            last_tick: self.last_tick,
+            standing: self.standing.clone(),
+        }
+    }
+
+    /// Reads what has become durable; true when the standing has changed.
+    pub(crate) fn catch_up(&mut self) -> anyhow::Result<bool> {
+        let before = self.standing.number();
+        loop {
+            let mut view = View {
+                control: Partition(self.partitions),
+                standing: &mut self.standing,
+                last_tick: &mut self.last_tick,
+                fault: None,
+            };
+            let read = self
+                .reader
+                .read(ReadBudget::default(), &mut |record| view.take(record));
+            if let Some(fault) = view.fault {
+                return Err(fault);
+            }
+            let progress = read.context("cannot read the control partition")?;
+            self.cursor = progress.cursor;
+            if progress.at_end {
+                return Ok(self.standing.number() != before);
+            }
+        }
+    }
+
+    /// Hands the edge a new directory.
+    pub(crate) fn tell_edge(&self) {
+        self.wiring
+            .store(Arc::new(directory::build(&self.standing)));
+    }
+
+    /// Makes what stands what is wanted; returns the number of changes.
+    ///
+    /// # Errors
+    ///
+    /// [`OfferError`]; what was refused for a contradiction has changed nothing.
+    pub(crate) async fn offer(
+        &mut self,
+        wanted: &Wanted,
+        now: Millis,
+    ) -> Result<usize, OfferError> {
+        self.settle().await?;
+        let steps = diff::steps(&self.standing, wanted)?;
+        let mut numbering = self.standing.numbering().clone();
+        let mut commit = Vec::new();
+        for step in &steps {
+            commit.push(Numbered::next(&mut numbering, step, now));
+            if commit.iter().map(Numbered::bytes).sum::<usize>() >= COMMIT_BYTES_MAX {
+                self.append(&std::mem::take(&mut commit)).await?;
+            }
+        }
+        self.append(&commit).await?;
+        if self.catch_up().map_err(OfferError::Read)? {
+            self.tell_edge();
+        }
+        Ok(steps.len())
+    }
+
+    /// After a commit whose fate is not known: a later one that succeeds stands behind whatever
+    /// became of it, so everything that will ever be read of it has been read then.
+    async fn settle(&mut self) -> Result<(), OfferError> {
+        if !self.unsettled {
+            return Ok(());
+        }
+        let mut facts = Vec::new();
+        Record::Mark(Mark {
+            edge: EdgeId::default(),
+            minute: Minute(0),
+        })
+        .encode(&mut facts);
+        self.append(&[Numbered {
+            facts,
+            secret: Vec::new(),
+            target: None,
+        }])
+        .await?;
+        if self.catch_up().map_err(OfferError::Read)? {
+            self.tell_edge();
+        }
+        Ok(())
+    }
+
+    /// Appends records to the control partition, and a copy of each without its secret to its
+    /// target, in one commit.
+    async fn append(&mut self, records: &[Numbered]) -> Result<(), OfferError> {
+        let mut news = Vec::with_capacity(records.len() * 2);
+        for record in records {
+            let full = NewRecord {
+                partition: Partition(self.partitions),
+                facts: &record.facts,
+                personal: &record.secret,
+            };
+            news.push(full);
+            let copy = |target| NewRecord {
+                partition: self.place(target),
+                personal: &[],
+                ..full
+            };
+            news.extend(record.target.map(copy));
+        }
+        if news.is_empty() {
+            return Ok(());
+        }
+        let commit = self.appender.append_all(&news)?;
+        self.unsettled = true;
+        commit.await?;
+        self.unsettled = false;
+        Ok(())
+    }
+
+    fn place(&self, target: Target) -> Partition {
+        match target {
+            Target::Advertiser(advertiser) => {
+                Partition(PartitionId::of_advertiser(advertiser, self.partitions).get())
+            }
+            Target::All => Partition::ALL,
+        }
+    }
+}
+
+/// A change with its numbers, as bytes.
+struct Numbered {
+    facts: Vec<u8>,
+    secret: Vec<u8>,
+    /// Whom it concerns; none for a record that only marks a place.
+    target: Option<Target>,
+}
+
+impl Numbered {
+    fn next(numbering: &mut Numbering, step: &Step, at: Millis) -> Numbered {
+        let (number, target_number) = numbering.next(&step.change);
+        let change = step.change.clone();
+        let target = Some(change.target());
+        let mut facts = Vec::new();
+        Record::Control(Control {
+            number,
+            target_number,
+            at,
+            change,
+        })
+        .encode(&mut facts);
+        Numbered {
+            facts,
+            secret: step.secret.clone(),
+            target,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        2 * self.facts.len() + self.secret.len()
+    }
+}
+
+/// What one read fills.
+struct View<'a> {
+    control: Partition,
+    standing: &'a mut Standing,
+    last_tick: &'a mut Option<Tick>,
+    fault: Option<anyhow::Error>,
+}
+
+impl View<'_> {
+    /// Takes a record of the control partition, or a broadcast tick.
+    fn take(&mut self, record: RecordRef<'_>) {
+        if self.fault.is_some() {
+            return;
+        }
+        match Record::decode(record.facts) {
+            Ok(Record::Control(control)) if record.partition == self.control => {
+                let applied = self
+                    .standing
+                    .apply(&control, record.personal.unwrap_or_default());
+                self.fault = applied.err().map(anyhow::Error::new);
+            }
+            Ok(Record::Tick(tick)) => *self.last_tick = Some(later(*self.last_tick, tick)),
+            Ok(_) => {}
+            Err(error) if record.partition == self.control => {
+                let error = anyhow::Error::new(error);
+                self.fault = Some(error.context("the control partition holds a bad record"));
+            }
+            // A broadcast that is damaged is the data partitions' business.
+            Err(_) => {}
+        }
+    }
+}
+
+/// Epoch and time only rise.
+fn later(last: Option<Tick>, tick: Tick) -> Tick {
+    last.map_or(tick, |last| Tick {
+        epoch: last.epoch.max(tick.epoch),
+        at: last.at.max(tick.at),
+    })
+}

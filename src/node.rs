@@ -1,0 +1,380 @@
+//! One machine of Tollgate, running: log, control, heartbeat, edge and API, started in this order
+//! and stopped in the other.
+//!
+//! `serve` runs one until a signal comes; `demo` runs one on a temporary folder.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tollgate_click::facts::Ack;
+use tollgate_click::record::Tick;
+use tollgate_click::{Millis, Record};
+use tollgate_collect::{
+    ClientOptions, Clock, Counters, Edge, EdgeOptions, ForwardedHeader, Limits, ListenerOptions,
+    LogHandle, RunningEdge, Timeouts, TlsFiles, Wiring,
+};
+use tollgate_log::{
+    Append, Durability, Health, Log, NewRecord, OpenError, Options, Partition, RealDisk, SegmentLog,
+};
+
+use crate::api;
+use crate::config::{Config, Forwarded};
+use crate::control::files::Files;
+use crate::control::{OfferError, Sequencer, snapshot};
+use crate::data_dir::DataDir;
+use crate::exit::usage;
+use crate::worker::{self, Faults, Heart};
+
+mod keeper;
+mod status;
+
+use keeper::Keeper;
+use status::NodeStatus;
+
+/// What a node is started with.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeOptions {
+    pub(crate) config: Config,
+    pub(crate) data: PathBuf,
+    pub(crate) files: Files,
+    /// Take clicks.
+    pub(crate) collect: bool,
+    /// Beat the heart.
+    pub(crate) process: bool,
+    /// Go on although the clock is far from the last tick.
+    pub(crate) accept_clock: bool,
+}
+
+/// A node that runs. Dropping it cuts everything off; [`Node::stop`] does not.
+pub(crate) struct Node {
+    edge: Arc<Mutex<Option<RunningEdge>>>,
+    edge_addresses: Vec<SocketAddr>,
+    api_address: SocketAddr,
+    log: Arc<SegmentLog>,
+    stopping: watch::Sender<bool>,
+    reload: Arc<Notify>,
+    heart: JoinHandle<()>,
+    keeper: JoinHandle<()>,
+    api: JoinHandle<()>,
+    drain: Duration,
+}
+
+impl Node {
+    /// Starts a node; when it returns, clicks are taken.
+    pub(crate) async fn start(options: NodeOptions) -> anyhow::Result<Node> {
+        let config = &options.config;
+        let wanted = options.files.read()?;
+        let (listener, api_address) = api::listen(config.api).await?;
+        let dir = DataDir::open_or_create(&options.data)?;
+        let (log, clock) = (Arc::new(open_log(&dir, config)?), Clock::system());
+        let wiring = Arc::new(Wiring::default());
+        let partitions = config.node.partitions;
+        let kept = snapshot::load(dir.path()).context("cannot read the control snapshot")?;
+        let mut sequencer = Sequencer::open(&log, partitions, kept, wiring.clone())?;
+        let epoch = first_tick(&options, &sequencer, &log, &clock).await?;
+        sequencer
+            .offer(&wanted, clock.now())
+            .await
+            .map_err(refuse_files)?;
+        snapshot::save(dir.path(), &sequencer.snapshot()).context("cannot keep a snapshot")?;
+
+        let faults = Faults::default();
+        let edge = match options.collect {
+            true => Some(start_edge(config, &dir, &log, wiring, clock.clone())?),
+            false => None,
+        };
+        let (stopping, stopped) = watch::channel(false);
+        let heart = Heart {
+            appender: log.appender(),
+            epoch,
+            edge: config.node.edge,
+            ticks: options.process,
+            marks: options.collect,
+            clock: wall_clock(),
+            faults: faults.clone(),
+            noted: note_ticks(edge.as_ref()),
+        };
+        let reload = Arc::new(Notify::new());
+        let keeper = Keeper {
+            sequencer,
+            files: options.files.clone(),
+            log: log.clone(),
+            dir,
+            retention: (config.log.facts_retention, config.log.personal_retention),
+            faults: faults.clone(),
+            reload: reload.clone(),
+        };
+        let edge_addresses = edge
+            .as_ref()
+            .map_or(Vec::new(), |edge| edge.addresses().to_vec());
+        let readiness = edge.as_ref().map(|edge| edge.readiness().clone());
+        let edge = Arc::new(Mutex::new(edge));
+        let status = NodeStatus::new(edge.clone(), readiness, log.clone(), faults);
+        Ok(Node {
+            edge,
+            edge_addresses,
+            api_address,
+            log,
+            heart: tokio::spawn(heart.run(until(stopped.clone()))),
+            keeper: tokio::spawn(keeper.run(until(stopped))),
+            api: tokio::spawn(serve_api(listener, status)),
+            stopping,
+            reload,
+            drain: config.edge.timeouts.drain,
+        })
+    }
+
+    /// Where clicks are taken, in the order listen, proxy_listen, tls_listen.
+    pub(crate) fn edge_addresses(&self) -> &[SocketAddr] {
+        &self.edge_addresses
+    }
+
+    /// Where health and metrics are told.
+    pub(crate) fn api_address(&self) -> SocketAddr {
+        self.api_address
+    }
+
+    /// What the edge has counted; none without an edge.
+    pub(crate) fn counters(&self) -> Option<Counters> {
+        held(&self.edge).as_ref().map(RunningEdge::counters)
+    }
+
+    /// Reads files and certificates again now.
+    pub(crate) fn reload(&self) {
+        self.reload.notify_one();
+        if let Some(Err(error)) = held(&self.edge)
+            .as_ref()
+            .map(RunningEdge::reload_certificates)
+        {
+            tracing::error!(%error, "a certificate is not good; the old one stays");
+        }
+    }
+
+    /// Not ready, no new connections, open requests to their end, log flushed and closed.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        let edge = held(&self.edge).take();
+        if let Some(edge) = edge {
+            let drained = edge.drain(self.drain).await;
+            if drained.cut > 0 {
+                tracing::warn!(connections = drained.cut, "cut at the end of the drain");
+            }
+        }
+        self.stopping.send_replace(true);
+        for task in [self.heart, self.keeper] {
+            task.await.context("a task has panicked")?;
+        }
+        self.api.abort();
+        let log = self.log;
+        let closed = tokio::task::spawn_blocking(move || log.close()).await?;
+        closed.context("the log did not close in order; what had a receipt is safe")
+    }
+}
+
+async fn serve_api(listener: TcpListener, status: NodeStatus) {
+    api::serve(listener, Arc::new(status)).await;
+}
+
+fn held<T>(shared: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Resolves when the node stops, or is gone.
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // An error means that the node was dropped, which stops it as well.
+    drop(stopped.wait_for(|stopped| *stopped).await);
+}
+
+fn wall_clock() -> Box<dyn Fn() -> Millis + Send + Sync> {
+    let clock = Clock::system();
+    Box::new(move || clock.read())
+}
+
+fn note_ticks(edge: Option<&RunningEdge>) -> Box<dyn Fn(Millis) + Send + Sync> {
+    match edge.map(|edge| edge.readiness().clone()) {
+        Some(readiness) => Box::new(move |at| readiness.note_tick(at)),
+        None => Box::new(|_| {}),
+    }
+}
+
+/// Checks the clock against the last tick and writes the first one, so that nothing is received
+/// before it. Returns the epoch: above the log's last.
+async fn first_tick(
+    options: &NodeOptions,
+    sequencer: &Sequencer,
+    log: &SegmentLog,
+    clock: &Clock,
+) -> anyhow::Result<u64> {
+    let last = sequencer.last_tick();
+    let epoch = last.map_or(1, |last| last.epoch.saturating_add(1));
+    if let Err(fault) = worker::check_start(last, clock.read()) {
+        if !options.accept_clock {
+            bail!(fault);
+        }
+        tracing::warn!(%fault, "accepted by --accept-clock");
+    }
+    if options.process {
+        let mut facts = Vec::new();
+        Record::Tick(Tick {
+            epoch,
+            at: clock.read(),
+        })
+        .encode(&mut facts);
+        let tick = NewRecord {
+            partition: Partition::ALL,
+            facts: &facts,
+            personal: &[],
+        };
+        log.appender()
+            .append(tick)?
+            .await
+            .context("the log takes no tick")?;
+    }
+    Ok(epoch)
+}
+
+/// What contradicts the log is the caller's mistake; a log that takes nothing is not.
+fn refuse_files(error: OfferError) -> anyhow::Error {
+    match error {
+        OfferError::Differs(differs) => usage(differs.to_string()),
+        other => anyhow::Error::new(other),
+    }
+}
+
+fn open_log(dir: &DataDir, config: &Config) -> anyhow::Result<SegmentLog> {
+    let section = &config.log;
+    let clock = Clock::system();
+    let options = Options {
+        partitions: config.node.partitions + 1, // the last one is the control partition
+        durability: if section.sync {
+            Durability::Sync
+        } else {
+            Durability::Os
+        },
+        commit_interval: section.commit_interval,
+        sync_interval: section.sync_interval,
+        queue_bytes_max: section.queue_bytes,
+        segment_bytes: section.segment_bytes,
+        clock_ms: Arc::new(move || clock.read().0),
+        ..Options::default()
+    };
+    let opened = SegmentLog::open(Arc::new(RealDisk), &dir.log(), options);
+    let (log, recovery) = opened.map_err(|error| refuse_log(dir, error))?;
+    if recovery.clean {
+        tracing::debug!("the log was closed in order");
+    } else {
+        tracing::info!(cut_bytes = recovery.cut_bytes, "the log was recovered");
+    }
+    Ok(log)
+}
+
+fn refuse_log(dir: &DataDir, error: OpenError) -> anyhow::Error {
+    let shown = dir.path().display();
+    match error {
+        OpenError::InUse { holder, .. } => {
+            anyhow::anyhow!("{shown} is in use by another tollgate, process {holder}")
+        }
+        OpenError::PartitionsChanged { found, wanted, .. } => usage(format!(
+            "node.partitions is {}, but {shown} was made with {}; the number is fixed when a data \
+             directory is made",
+            wanted.saturating_sub(1),
+            found.saturating_sub(1)
+        )),
+        other => anyhow::Error::new(other),
+    }
+}
+
+fn start_edge(
+    config: &Config,
+    dir: &DataDir,
+    log: &Arc<SegmentLog>,
+    wiring: Arc<Wiring>,
+    clock: Clock,
+) -> anyhow::Result<RunningEdge> {
+    let (appenders, health) = (log.clone(), log.clone());
+    let handle = LogHandle::new(move || appenders.appender(), move || log_fault(&health));
+    Ok(Edge::start(
+        edge_options(config, dir)?,
+        wiring,
+        handle,
+        clock,
+    )?)
+}
+
+fn log_fault(log: &SegmentLog) -> Result<(), String> {
+    match log.health() {
+        Health::Writable => Ok(()),
+        Health::Full => Err("the disk is full".to_owned()),
+        Health::Fenced(why) => Err(format!("it cannot write: {why}")),
+        Health::Closed => Err("it is closed".to_owned()),
+    }
+}
+
+fn edge_options(config: &Config, dir: &DataDir) -> anyhow::Result<EdgeOptions> {
+    let edge = &config.edge;
+    let tls = edge.tls.as_ref();
+    let files = tls.map(|(certificate, key)| TlsFiles {
+        certificate: certificate.clone(),
+        key: key.clone(),
+    });
+    let plain = edge
+        .listen
+        .iter()
+        .map(|address| ListenerOptions::plain(*address));
+    let proxy = edge.proxy_listen.iter().map(|address| ListenerOptions {
+        proxy_protocol: true,
+        ..ListenerOptions::plain(*address)
+    });
+    let secure = edge.tls_listen.iter().map(|address| ListenerOptions {
+        tls: files.clone(),
+        ..ListenerOptions::plain(*address)
+    });
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    Ok(EdgeOptions {
+        edge: config.node.edge,
+        partitions: config.node.partitions,
+        ack: if config.log.sync { Ack::Local } else { Ack::Os },
+        threads: if edge.threads == 0 {
+            processors
+        } else {
+            edge.threads
+        },
+        listeners: plain.chain(proxy).chain(secure).collect(),
+        clients: ClientOptions {
+            trusted_proxies: edge.trusted_proxies.clone(),
+            forwarded: match edge.forwarded_header {
+                Forwarded::XForwardedFor => ForwardedHeader::XForwardedFor,
+                Forwarded::Forwarded => ForwardedHeader::Forwarded,
+                Forwarded::None => ForwardedHeader::None,
+            },
+            country_header: edge.country_header.clone(),
+        },
+        pseudonyms: dir.pseudonyms()?,
+        limits: Limits {
+            connections_max: edge.limits.connections,
+            connections_per_ip_max: edge.limits.connections_per_address,
+            h2_streams_max: edge.limits.h2_streams,
+            h2_resets_max: edge.limits.h2_resets,
+            batches_max: edge.limits.batches,
+            event_age_ms_max: millis(edge.limits.event_age),
+            quarantine_samples: edge.limits.quarantine_samples,
+        },
+        timeouts: Timeouts {
+            first_byte: edge.timeouts.first_byte,
+            head: edge.timeouts.head,
+            body: edge.timeouts.body,
+            idle: edge.timeouts.idle,
+            write: edge.timeouts.write,
+            drain_delay: edge.timeouts.drain_delay,
+        },
+    })
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,186 @@
+//! Keeps the control partition and the files in step while a node runs, and the log in its
+//! bounds.
+
+use std::fs;
+use std::future::Future;
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tollgate_collect::Clock;
+use tollgate_log::{Cursor, SegmentInfo, SegmentLog};
+
+use crate::control::files::Files;
+use crate::control::{OfferError, Sequencer, snapshot};
+use crate::data_dir::DataDir;
+use crate::worker::{Faults, Part};
+
+/// How often files are looked at. A changed file is read when it looks the same twice, so that
+/// one that is being written is not read by halves; a change takes effect within two looks.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How often a snapshot is kept although nothing has changed, so that a start reads little.
+const SNAPSHOT: Duration = Duration::from_secs(30);
+
+/// How often old segments are looked for.
+const RETENTION: Duration = Duration::from_secs(600);
+
+/// The one task that writes control records.
+pub(super) struct Keeper {
+    pub(super) sequencer: Sequencer,
+    pub(super) files: Files,
+    pub(super) log: Arc<SegmentLog>,
+    pub(super) dir: DataDir,
+    /// Of facts and of personal parts.
+    pub(super) retention: (Duration, Duration),
+    pub(super) faults: Faults,
+    pub(super) reload: Arc<Notify>,
+}
+
+/// What tells that a file was written: time in nanoseconds, length, inode; none when it is not
+/// there.
+type Look = Vec<Option<(i64, i64, u64, u64)>>;
+
+impl Keeper {
+    /// Runs until `stopped` resolves; then keeps a last snapshot.
+    pub(super) async fn run(mut self, stopped: impl Future<Output = ()>) {
+        let mut stopped = std::pin::pin!(stopped);
+        let (mut done, mut seen) = (self.look(), self.look());
+        let (mut kept, mut pruned) = (Instant::now(), Instant::now());
+        loop {
+            let asked = tokio::select! {
+                () = &mut stopped => break,
+                () = self.reload.notified() => true,
+                () = tokio::time::sleep(LOOK) => false,
+            };
+            let now = self.look();
+            let settled = asked || (now == seen && now != done);
+            seen = now;
+            if settled && self.take_files().await {
+                done.clone_from(&seen);
+                kept = self.keep();
+            }
+            if kept.elapsed() >= SNAPSHOT {
+                kept = self.keep();
+            }
+            if pruned.elapsed() >= RETENTION {
+                pruned = Instant::now();
+                self.prune();
+            }
+        }
+        self.keep();
+    }
+
+    fn look(&self) -> Look {
+        let look = |path| {
+            let about = fs::metadata(path).ok()?;
+            Some((about.mtime(), about.mtime_nsec(), about.len(), about.ino()))
+        };
+        self.files.paths().map(look).collect()
+    }
+
+    /// Reads the files and makes what stands what they want. True when they are dealt with, even
+    /// as bad ones; what stood before goes on then.
+    async fn take_files(&mut self) -> bool {
+        let offered = match self.files.read() {
+            Err(error) => Err(format!("{error:#}")),
+            Ok(wanted) => match self.sequencer.offer(&wanted, Clock::system().now()).await {
+                Ok(changes) => Ok(changes),
+                Err(OfferError::Differs(differs)) => Err(differs.to_string()),
+                Err(error) => {
+                    if self.faults.set(Part::Log, Some(error.to_string())) {
+                        tracing::error!(%error, "changes wait for the log");
+                    }
+                    return false;
+                }
+            },
+        };
+        match offered {
+            Ok(changes) => {
+                self.faults.set(Part::Files, None);
+                tracing::info!(changes, "the files were read");
+            }
+            Err(fault) => {
+                tracing::error!(fault, "a file is not good; what stood before goes on");
+                self.faults.set(Part::Files, Some(fault));
+            }
+        }
+        true
+    }
+
+    /// Keeps a snapshot; failing costs nothing but time at the next start.
+    fn keep(&mut self) -> Instant {
+        if let Err(error) = self.sequencer.catch_up() {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "the control partition cannot be read"
+            );
+        } else if let Err(error) = snapshot::save(self.dir.path(), &self.sequencer.snapshot()) {
+            tracing::warn!(%error, "no control snapshot was kept");
+        }
+        Instant::now()
+    }
+
+    /// Gives up what was kept long enough. The snapshot is kept first: it must not lie before
+    /// the log's first record.
+    fn prune(&mut self) {
+        self.keep();
+        if let Err(error) = self.try_prune() {
+            tracing::error!(%error, "old segments were not removed");
+        }
+    }
+
+    fn try_prune(&self) -> Result<(), tollgate_log::ReadError> {
+        let now_ms = Clock::system().read().0;
+        let (facts, personal) = self.retention;
+        if let Some(before) = end_of_old(&self.log.segments()?, now_ms, personal) {
+            self.log.expire_personal(before)?;
+        }
+        if let Some(before) = end_of_old(&self.log.segments()?, now_ms, facts) {
+            self.log.expire_facts(before)?;
+        }
+        Ok(())
+    }
+}
+
+/// Where the records begin that are younger than `kept`: a segment's last record is older than
+/// the begin of the next one.
+fn end_of_old(segments: &[SegmentInfo], now_ms: u64, kept: Duration) -> Option<Cursor> {
+    let kept_ms = u64::try_from(kept.as_millis()).unwrap_or(u64::MAX);
+    let limit = now_ms.checked_sub(kept_ms)?;
+    let old = segments
+        .windows(2)
+        .take_while(|pair| matches!(pair, [_, next] if next.created_ms <= limit));
+    old.filter_map(|pair| pair.last())
+        .map(|next| next.first)
+        .last()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_is_old_when_the_next_one_is() {
+        let segment = |number: u64, created_ms| SegmentInfo {
+            first: Cursor {
+                incarnation: 1,
+                position: number,
+            },
+            created_ms,
+            sealed: true,
+            facts_bytes: 1,
+            personal_bytes: None,
+        };
+        let segments = [segment(1, 100), segment(2, 200), segment(3, 300)];
+        let end = |now_ms, kept_ms| {
+            end_of_old(&segments, now_ms, Duration::from_millis(kept_ms)).map(|c| c.position)
+        };
+        assert_eq!(end(1_000, 900), None, "the second began just then");
+        assert_eq!(end(1_000, 800), Some(2));
+        assert_eq!(end(1_000, 700), Some(3));
+        assert_eq!(end(1_000, 0), Some(3), "the last one is never old");
+        assert_eq!(end(100, 200), None);
+    }
+}
