@@ -1,8 +1,8 @@
 //! An ext4 file system in a sparse file, whose power can be cut.
 //!
 //! The cut is `FS_IOC_SHUTDOWN`: everything that was not written to the device is gone and every
-//! later call fails, as after a power cut. What the device holds stays, synced or not, so a cut alone
-//! does not show a missing sync; the device's count of flushes does.
+//! later call fails, as after a power cut. What the device holds stays, synced or not, so a cut
+//! alone does not show a missing sync; the device's count of flushes does.
 
 use std::fs::{self, File};
 use std::io;

@@ -1,8 +1,8 @@
 //! `cargo xtask bench edge`: a durable click beside nginx's unsynced log line.
 //!
-//! Both servers stand on the same pinned core, the client on another; they take turns in each round,
-//! and only figures of the same round are compared. nginx answers 302 and buffers a full log line;
-//! the edge verifies the link, writes the record and, in `sync`, waits for the disk.
+//! Both servers stand on the same pinned core, the client on another; they take turns in each
+//! round, and only figures of the same round are compared. nginx answers 302 and buffers a full
+//! log line; the edge verifies the link, writes the record and, in `sync`, waits for the disk.
 
 use std::collections::BTreeMap;
 use std::fs;

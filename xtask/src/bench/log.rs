@@ -1,5 +1,5 @@
-//! `cargo xtask bench log`: the log beside a raw write-and-sync loop, fjall and SQLite. The peers are
-//! built in a workspace of their own, so that no build of the product ever compiles them.
+//! `cargo xtask bench log`: the log beside a raw write-and-sync loop, fjall and SQLite. The peers
+//! are built in a workspace of their own, so that no build of the product ever compiles them.
 
 use std::path::Path;
 use std::process::{Command, Stdio};

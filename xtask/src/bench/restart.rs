@@ -1,5 +1,5 @@
-//! `cargo xtask bench restart`: how soon after `kill -9` the edge gives a receipt again, with a log of
-//! many segments behind it.
+//! `cargo xtask bench restart`: how soon after `kill -9` the edge gives a receipt again, with a
+//! log of many segments behind it.
 
 use std::fs;
 use std::path::Path;
@@ -57,14 +57,7 @@ impl Restart {
         // The first start makes the log; it is then filled without the HTTP path.
         let mut edge = start()?;
         edge.kill()?;
-        let bytes = self.gigabytes * 1_000_000_000;
-        eprintln!("filling the log to {} GB", self.gigabytes);
-        let filled = Command::new(&torture)
-            .args(["fill", "--bytes", &bytes.to_string()])
-            .arg(edge.writes.join("log"))
-            .stdin(Stdio::null())
-            .status()?;
-        ensure!(filled.success(), "filling failed");
+        self.fill(&torture, &edge.writes.join("log"))?;
         let requests = fs::read_to_string(&links.requests)?;
         let paths: Vec<&str> = requests
             .lines()
@@ -102,5 +95,17 @@ impl Restart {
             at_most: true,
             limit: 1.0,
         }]))
+    }
+
+    fn fill(&self, torture: &Path, log: &Path) -> Result<()> {
+        let bytes = self.gigabytes * 1_000_000_000;
+        eprintln!("filling the log to {} GB", self.gigabytes);
+        let mut fill = Command::new(torture);
+        fill.args(["fill", "--bytes", &bytes.to_string()]).arg(log);
+        ensure!(
+            fill.stdin(Stdio::null()).status()?.success(),
+            "filling failed"
+        );
+        Ok(())
     }
 }

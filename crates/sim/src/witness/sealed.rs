@@ -14,8 +14,9 @@
 //! | 8 | 4, 4, 4 | records, offsets of the first and the last in the live segment |
 //! | 20 | 4, 4, 4, 4 | where the chunk begins, its bytes, its bytes decompressed, its CRC |
 //!
-//! A chunk of `n` facts holds `n` offsets and `n` sequences (each the difference to the one before),
-//! `n` lengths, then the parts; a chunk of personal parts holds `n` lengths, then the parts.
+//! A chunk of `n` facts holds `n` offsets and `n` sequences (each the difference to the one
+//! before), `n` lengths, then the parts; a chunk of personal parts holds `n` lengths, then the
+//! parts.
 
 use std::fs;
 use std::path::Path;
