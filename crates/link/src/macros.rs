@@ -103,7 +103,7 @@ pub fn expand(
 
 /// Whether the macro `{lpurl}` stands in the destination.
 pub(crate) fn names_lpurl(destination: &str) -> bool {
-    destination.bytes().any(|byte| byte == b'{') && destination.contains("{lpurl}")
+    destination.as_bytes().contains(&b'{') && destination.contains("{lpurl}")
 }
 
 /// A macro by its place in [`MacroValues`].
