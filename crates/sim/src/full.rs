@@ -132,7 +132,8 @@ impl SmallDisk {
         self.folder.path()
     }
 
-    fn resize(&self, bytes: u64) -> Result<()> {
+    /// Makes it larger, or smaller if its content allows.
+    pub fn resize(&self, bytes: u64) -> Result<()> {
         mount(&["-o", &format!("remount,size={bytes}")], self.path())
     }
 }

@@ -36,6 +36,13 @@ pub fn run(
             totals.kills += 1;
             check(totals, folder.path(), &history, &format!("kill {kills}"));
         }
+        if history.receipts.is_empty() {
+            let History {
+                refused, unknown, ..
+            } = history;
+            let problem = format!("kills: no receipts; {refused} refused, {unknown} unanswered");
+            totals.problems.push(problem);
+        }
         totals.receipts += history.receipts.len() as u64;
     }
     Ok(())

@@ -1,9 +1,5 @@
 //! The witness finds in a log's files what was appended, live and sealed, and notices what is gone.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test fails where it stands"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
