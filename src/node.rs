@@ -20,7 +20,8 @@ use tollgate_collect::{
     LogHandle, RunningEdge, Timeouts, TlsFiles, Wiring,
 };
 use tollgate_log::{
-    Append, Durability, Health, Log, NewRecord, OpenError, Options, Partition, RealDisk, SegmentLog,
+    Append, Cursor, Durability, Health, Log, NewRecord, OpenError, Options, Partition, RealDisk,
+    SegmentLog,
 };
 
 use crate::api;
@@ -69,6 +70,7 @@ impl Node {
     /// Starts a node; when it returns, clicks are taken.
     pub(crate) async fn start(options: NodeOptions) -> anyhow::Result<Node> {
         let config = &options.config;
+        let taken = options.files.look();
         let wanted = options.files.read()?;
         let (listener, api_address) = api::listen(config.api).await?;
         let dir = DataDir::open_or_create(&options.data)?;
@@ -104,6 +106,7 @@ impl Node {
         let keeper = Keeper {
             sequencer,
             files: options.files.clone(),
+            taken,
             log: log.clone(),
             dir,
             retention: (config.log.facts_retention, config.log.personal_retention),
@@ -143,6 +146,11 @@ impl Node {
     /// What the edge has counted; none without an edge.
     pub(crate) fn counters(&self) -> Option<Counters> {
         held(&self.edge).as_ref().map(RunningEdge::counters)
+    }
+
+    /// Up to where the log is durable: all that has a receipt by now stands before.
+    pub(crate) fn durable(&self) -> Cursor {
+        self.log.durable()
     }
 
     /// Reads files and certificates again now.

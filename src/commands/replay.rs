@@ -12,7 +12,7 @@ use tollgate_traffic::feed::{self, Feed, Rejected, Table};
 use tollgate_traffic::load::{self, Options, Pace, RenderError, Summary, Work};
 
 use super::driver;
-use crate::exit::{Exit, usage};
+use crate::exit::Exit;
 use crate::output::{self, Global};
 
 /// How long the edge may take to hear of the links that were just written.

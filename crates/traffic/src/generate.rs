@@ -53,6 +53,13 @@ pub struct Click {
     pub visitor: u64,
 }
 
+impl Click {
+    /// Whether a person clicks a valid signed link that is new.
+    pub fn is_plain(&self) -> bool {
+        (self.case, self.manner) == (Case::Valid, Manner::Person) && self.leader == self.op
+    }
+}
+
 /// What an impression says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Impression {
