@@ -4,3 +4,5 @@
 //! engine. A store decides nothing about a click: it keeps what the core has decided.
 
 pub mod ledger;
+
+pub mod lake;

@@ -1,0 +1,439 @@
+//! A partition's files in one store: written in the order of ordinals, merged when a unit of
+//! time is closed, found by whoever reads.
+//!
+//! What holds:
+//!
+//! 1. Batches follow each other without a hole. A batch's files are written first and the catalog
+//!    last, so the catalog's `through` is the watermark: everything up to it is in files.
+//! 2. A reader takes the catalog first and then manifests. A file of the catalog counts only if
+//!    it lies past `through` of its unit's manifest: a merge becomes visible in one step, with
+//!    the manifest, and no row is seen twice or not at all.
+//! 3. No file is changed. A merge writes a new one, and the old ones go after the manifest.
+//! 4. Only the holder of the partition's lease writes. Whatever it repeats after a crash has the
+//!    same name and the same rows; a difference is an error that names the file.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::Arc;
+
+use tollgate_click::{Ordinal, PartitionId};
+
+use super::columns::Table;
+use super::decode::{SealedFile, reading};
+use super::encode::{encode, keys};
+use super::errors::LakeError;
+use super::listing::{Listed, Listing};
+use super::objects::{Objects, Put};
+use super::places::{Plan, Unit, parse_file};
+
+/// Rows up to which neighbouring files are merged into one; bounds the memory of a merge.
+pub(crate) const MERGED_ROWS_MAX: u64 = 1 << 20;
+
+/// The half that writes.
+pub(crate) struct Shelf {
+    pub(crate) objects: Arc<dyn Objects>,
+    pub(crate) plan: &'static Plan,
+    pub(crate) partition: PartitionId,
+    catalog: Listing,
+    /// Files of the batch that is being written.
+    batch: Vec<Listed>,
+    /// Where damaged files were put since the last commit.
+    set_aside: Vec<String>,
+}
+
+/// A table with its place, ready to be written.
+pub(crate) struct Sheet<'a> {
+    /// Index of its schema in the plan.
+    pub(crate) table: usize,
+    pub(crate) unit: Unit,
+    /// The ordinals that it speaks for.
+    pub(crate) ordinals: (Ordinal, Ordinal),
+    pub(crate) rows: &'a Table,
+    /// Least and greatest of what the table is looked up by.
+    pub(crate) bounds: (u64, u64),
+}
+
+/// How the rows of several files become those of one.
+pub(crate) type Merge<'a> = &'a dyn Fn(usize, Table) -> Result<Table, LakeError>;
+
+impl Shelf {
+    /// Reads the partition's catalog.
+    pub(crate) fn open(
+        objects: Arc<dyn Objects>,
+        plan: &'static Plan,
+        partition: PartitionId,
+    ) -> Result<Shelf, LakeError> {
+        let catalog = Listing::load(&*objects, plan, &plan.catalog(partition))?;
+        Ok(Shelf {
+            objects,
+            plan,
+            partition,
+            catalog: catalog.unwrap_or_default(),
+            batch: Vec::new(),
+            set_aside: Vec::new(),
+        })
+    }
+
+    /// The last ordinal up to which everything is in files.
+    pub(crate) fn through(&self) -> Ordinal {
+        self.catalog.through
+    }
+
+    /// Whether a batch is still to be written; an error when there is a hole before it.
+    pub(crate) fn wants(&self, (first, last): (Ordinal, Ordinal)) -> Result<bool, LakeError> {
+        let through = self.through();
+        if last <= through {
+            return Ok(false);
+        }
+        if first.0 == through.0.saturating_add(1) && first <= last {
+            return Ok(true);
+        }
+        Err(LakeError::Gap {
+            partition: self.partition,
+            first,
+            through,
+        })
+    }
+
+    /// Writes a file of a batch. One that is there already must have the same rows; one that is
+    /// there and damaged is set aside.
+    pub(crate) fn write(&mut self, sheet: &Sheet<'_>) -> Result<(), LakeError> {
+        if sheet.rows.rows() > 0 {
+            let file = self.put(sheet)?;
+            self.batch.push(file);
+        }
+        Ok(())
+    }
+
+    /// Drops what a batch wrote that did not come to its end; its files stay, and count for
+    /// nothing until their batch is committed.
+    pub(crate) fn forget_batch(&mut self) {
+        self.batch.clear();
+    }
+
+    /// Makes the batch up to `last` visible, and says which damaged files were set aside.
+    pub(crate) fn commit(&mut self, last: Ordinal) -> Result<Vec<String>, LakeError> {
+        let mut next = self.catalog.clone();
+        next.through = last;
+        next.files.append(&mut self.batch);
+        next.save(
+            &*self.objects,
+            self.plan,
+            &self.plan.catalog(self.partition),
+        )?;
+        self.catalog = next;
+        Ok(std::mem::take(&mut self.set_aside))
+    }
+
+    /// Units with files that no manifest covers, oldest first.
+    pub(crate) fn unmerged(&self) -> BTreeSet<Unit> {
+        self.catalog.files.iter().map(|file| file.unit).collect()
+    }
+
+    /// Merges the files of a unit. `merge` joins rows; `may_be_gone` says which tables may have
+    /// lost files to retention.
+    pub(crate) fn merge(
+        &mut self,
+        unit: Unit,
+        merge: Merge<'_>,
+        may_be_gone: &dyn Fn(usize) -> bool,
+    ) -> Result<(), LakeError> {
+        let name = self.plan.manifest(unit, self.partition);
+        let old = Listing::load(&*self.objects, self.plan, &name)?.unwrap_or_default();
+        let files = uncovered(&old, &self.catalog, unit);
+        let mut merged = Vec::new();
+        for group in groups(&files) {
+            merged.extend(self.merge_group(&group, merge, may_be_gone)?);
+        }
+        if merged != old.files {
+            let through = self.through();
+            let mut manifest = Listing {
+                through,
+                files: merged,
+            };
+            manifest.save(&*self.objects, self.plan, &name)?;
+        }
+        if self.unmerged().contains(&unit) {
+            let mut next = self.catalog.clone();
+            next.files.retain(|file| file.unit != unit);
+            next.save(
+                &*self.objects,
+                self.plan,
+                &self.plan.catalog(self.partition),
+            )?;
+            self.catalog = next;
+        }
+        self.sweep(unit)
+    }
+
+    /// Deletes the files of one table of a unit and takes them off the lists.
+    pub(crate) fn erase(&mut self, unit: Unit, table: usize) -> Result<(), LakeError> {
+        let name = self.plan.manifest(unit, self.partition);
+        let objects = Arc::clone(&self.objects);
+        if let Some(mut manifest) = Listing::load(&*objects, self.plan, &name)? {
+            manifest.files.retain(|file| file.table != table);
+            manifest.save(&*objects, self.plan, &name)?;
+        }
+        let mut next = self.catalog.clone();
+        next.files
+            .retain(|file| (file.unit, file.table) != (unit, table));
+        next.save(&*objects, self.plan, &self.plan.catalog(self.partition))?;
+        self.catalog = next;
+        let Some(schema) = self.plan.tables.get(table) else {
+            return Ok(());
+        };
+        let folder = self.plan.folder(schema.name, unit);
+        let entries = objects
+            .list(&folder)
+            .map_err(|error| reading(&folder, error))?;
+        let prefix = format!("p{}-", self.partition);
+        // Damaged files that were set aside go too: they hold what must be erased.
+        for entry in entries
+            .iter()
+            .filter(|entry| entry.name.starts_with(&prefix))
+        {
+            let name = format!("{folder}/{}", entry.name);
+            objects
+                .delete(&name)
+                .map_err(|error| LakeError::io(&name, error))?;
+        }
+        Ok(())
+    }
+
+    /// Writes files of a unit that no batch has: made from the merged ones.
+    pub(crate) fn put(&mut self, sheet: &Sheet<'_>) -> Result<Listed, LakeError> {
+        let Sheet {
+            table,
+            unit,
+            ordinals,
+            rows,
+            bounds,
+        } = *sheet;
+        let Some(schema) = self.plan.tables.get(table).copied() else {
+            return Err(LakeError::encode(self.plan.root, "no such table"));
+        };
+        let name = self.plan.file(schema, unit, self.partition, ordinals);
+        let (first, last) = ordinals;
+        let more = [
+            (keys::PARTITION, self.partition.to_string()),
+            (keys::FIRST, first.to_string()),
+            (keys::LAST, last.to_string()),
+        ];
+        let bytes = encode(schema, rows, &more).map_err(|error| LakeError::encode(&name, error))?;
+        let put = || {
+            self.objects
+                .put_new(&name, &bytes)
+                .map_err(|error| LakeError::io(&name, error))
+        };
+        if put()? == Put::Exists {
+            let there = SealedFile::open(&*self.objects, &name, schema);
+            match there {
+                Ok(file) if file.rows_hash == super::encode::hex(&rows.hash(schema)) => {}
+                Ok(_) => return Err(LakeError::Different { name }),
+                Err(LakeError::Corrupt { .. }) => {
+                    let aside = self.objects.set_aside(&name);
+                    self.set_aside
+                        .push(aside.map_err(|error| LakeError::io(&name, error))?);
+                    put()?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let (low, high) = bounds;
+        Ok(Listed {
+            table,
+            unit,
+            first,
+            last,
+            rows: rows.rows() as u64,
+            low,
+            high,
+        })
+    }
+
+    fn merge_group(
+        &mut self,
+        group: &[Listed],
+        merge: Merge<'_>,
+        may_be_gone: &dyn Fn(usize) -> bool,
+    ) -> Result<Option<Listed>, LakeError> {
+        let [first, .., last] = group else {
+            return Ok(group.first().copied());
+        };
+        let Some(schema) = self.plan.tables.get(first.table).copied() else {
+            return Ok(None);
+        };
+        let mut rows = Table::new(schema);
+        for file in group {
+            let name = self
+                .plan
+                .file(schema, file.unit, self.partition, (file.first, file.last));
+            let opened = SealedFile::open(&*self.objects, &name, schema);
+            match opened.and_then(|file| file.verified(&*self.objects)) {
+                Ok(more) => rows.append(more),
+                Err(LakeError::Missing { .. }) if may_be_gone(first.table) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if rows.rows() == 0 {
+            return Ok(None);
+        }
+        let low = group.iter().map(|file| file.low).min().unwrap_or(0);
+        let high = group.iter().map(|file| file.high).max().unwrap_or(0);
+        let sheet = Sheet {
+            table: first.table,
+            unit: first.unit,
+            ordinals: (first.first, last.last),
+            rows: &merge(first.table, rows)?,
+            bounds: (low, high),
+        };
+        self.put(&sheet).map(Some)
+    }
+
+    /// Deletes the files of a unit that its manifest has replaced.
+    fn sweep(&self, unit: Unit) -> Result<(), LakeError> {
+        let name = self.plan.manifest(unit, self.partition);
+        let manifest = Listing::load(&*self.objects, self.plan, &name)?.unwrap_or_default();
+        for (table, schema) in self.plan.tables.iter().enumerate() {
+            let folder = self.plan.folder(schema.name, unit);
+            let entries = self
+                .objects
+                .list(&folder)
+                .map_err(|error| reading(&folder, error))?;
+            for entry in entries {
+                let Some((first, last)) = parse_file(&entry.name, self.partition) else {
+                    continue;
+                };
+                let mut kept = manifest.files.iter().filter(|file| file.table == table);
+                let is_kept = kept.any(|file| (file.first, file.last) == (first, last));
+                if !is_kept && last <= manifest.through {
+                    let name = format!("{folder}/{}", entry.name);
+                    self.objects
+                        .delete(&name)
+                        .map_err(|error| LakeError::io(&name, error))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a reader sees of a partition.
+pub(crate) struct View {
+    pub(crate) partition: PartitionId,
+    plan: &'static Plan,
+    catalog: Listing,
+}
+
+impl View {
+    /// Takes the catalog; a partition without one has no rows yet.
+    pub(crate) fn open(
+        objects: &dyn Objects,
+        plan: &'static Plan,
+        partition: PartitionId,
+    ) -> Result<View, LakeError> {
+        let catalog = Listing::load(objects, plan, &plan.catalog(partition))?;
+        Ok(View {
+            partition,
+            plan,
+            catalog: catalog.unwrap_or_default(),
+        })
+    }
+
+    /// The last ordinal that the view holds.
+    pub(crate) fn through(&self) -> Ordinal {
+        self.catalog.through
+    }
+
+    /// The files of a unit.
+    pub(crate) fn files(
+        &self,
+        objects: &dyn Objects,
+        unit: Unit,
+    ) -> Result<Vec<Listed>, LakeError> {
+        let name = self.plan.manifest(unit, self.partition);
+        let manifest = Listing::load(objects, self.plan, &name)?.unwrap_or_default();
+        Ok(uncovered(&manifest, &self.catalog, unit))
+    }
+
+    /// Opens a file of the view.
+    pub(crate) fn open_file(
+        &self,
+        objects: &dyn Objects,
+        file: &Listed,
+    ) -> Result<SealedFile, LakeError> {
+        let Some(schema) = self.plan.tables.get(file.table).copied() else {
+            return Err(LakeError::corrupt(self.plan.root, "no such table"));
+        };
+        let ordinals = (file.first, file.last);
+        let name = self.plan.file(schema, file.unit, self.partition, ordinals);
+        let opened = SealedFile::open(objects, &name, schema)?;
+        let is_it = opened.partition == self.partition && opened.ordinals == ordinals;
+        if is_it && opened.rows() as u64 == file.rows {
+            Ok(opened)
+        } else {
+            Err(LakeError::corrupt(
+                &name,
+                "it is another file under this name",
+            ))
+        }
+    }
+}
+
+/// Tries again when a merge took a file away between listing and reading.
+pub(crate) fn with_fresh_view<T>(
+    attempt: impl Fn() -> Result<T, LakeError>,
+) -> Result<T, LakeError> {
+    for _ in 0..2 {
+        match attempt() {
+            Err(LakeError::Missing { .. }) => {}
+            done => return done,
+        }
+    }
+    attempt()
+}
+
+/// The files of a manifest and those of the catalog that it does not cover.
+fn uncovered(manifest: &Listing, catalog: &Listing, unit: Unit) -> Vec<Listed> {
+    let mut files = manifest.files.clone();
+    let recent = catalog.files.iter().filter(|file| file.unit == unit);
+    files.extend(recent.filter(|file| file.last > manifest.through));
+    files.sort_unstable();
+    files
+}
+
+/// Neighbouring files of one table whose rows fit one file.
+fn groups(files: &[Listed]) -> Vec<Vec<Listed>> {
+    let mut groups: Vec<Vec<Listed>> = Vec::new();
+    let mut rows = 0;
+    for file in files {
+        let fits = rows + file.rows <= MERGED_ROWS_MAX;
+        match groups.last_mut() {
+            Some(group) if fits && group.last().map(|last| last.table) == Some(file.table) => {
+                group.push(*file);
+                rows += file.rows;
+            }
+            _ => {
+                groups.push(vec![*file]);
+                rows = file.rows;
+            }
+        }
+    }
+    groups
+}
+
+/// The error of a listing that cannot be read.
+pub(crate) fn partitions(
+    objects: &dyn Objects,
+    plan: &Plan,
+) -> Result<Vec<PartitionId>, LakeError> {
+    let folder = plan.catalogs();
+    let entries = objects
+        .list(&folder)
+        .map_err(|error: io::Error| reading(&folder, error))?;
+    let found = entries
+        .iter()
+        .filter_map(|entry| super::places::parse_catalog(&entry.name));
+    let found: BTreeSet<PartitionId> = found.collect();
+    Ok(found.into_iter().collect())
+}
