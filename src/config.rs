@@ -11,6 +11,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tollgate_click::EdgeId;
 use tollgate_click::limits::{EXPIRY_MAX_S, SPOOL_LIMIT_S, WINDOW_MAX_S};
+use tollgate_collect::ForwardedHeader;
 
 pub(crate) mod reference;
 mod value;
@@ -46,18 +47,10 @@ pub(crate) struct EdgeSection {
     pub(crate) tls: Option<(PathBuf, PathBuf)>,
     pub(crate) threads: usize,
     pub(crate) trusted_proxies: Vec<IpNet>,
-    pub(crate) forwarded_header: Forwarded,
+    pub(crate) forwarded_header: ForwardedHeader,
     pub(crate) country_header: Option<String>,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
-}
-
-/// `edge.forwarded_header`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Forwarded {
-    XForwardedFor,
-    Forwarded,
-    None,
 }
 
 /// `[edge.limits]`.
@@ -157,9 +150,9 @@ fn edge(written: &Written) -> Result<EdgeSection, written::Wrong> {
         threads: field("threads").integer(0, 1024)?,
         trusted_proxies: field("trusted_proxies").networks()?,
         forwarded_header: field("forwarded_header").one_of(&[
-            ("x-forwarded-for", Forwarded::XForwardedFor),
-            ("forwarded", Forwarded::Forwarded),
-            ("none", Forwarded::None),
+            ("x-forwarded-for", ForwardedHeader::XForwardedFor),
+            ("forwarded", ForwardedHeader::Forwarded),
+            ("none", ForwardedHeader::None),
         ])?,
         country_header: header
             .optional_text()?

@@ -103,10 +103,6 @@ impl Sequencer {
         self.last_tick
     }
 
-    /// What stands.
-    pub(crate) fn standing(&self) -> &Standing {
-        &self.standing
-    }
 
     /// What to keep so that the next start need not read everything.
     pub(crate) fn snapshot(&self) -> Snapshot {

@@ -83,6 +83,13 @@ impl DataDir {
         self.path.join("log")
     }
 
+    /// Whether a node has the log open at this moment.
+    pub(crate) fn is_in_use(&self) -> bool {
+        let lock = File::open(self.log().join("LOCK"));
+        let shared = rustix::fs::FlockOperation::NonBlockingLockShared;
+        lock.is_ok_and(|lock| rustix::fs::flock(&lock, shared).is_err())
+    }
+
     /// The secret of pseudonyms, drawn at the first start. Losing it only means that visitors
     /// before and after are strangers to each other.
     pub(crate) fn pseudonyms(&self) -> anyhow::Result<PseudonymKeys> {

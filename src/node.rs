@@ -16,8 +16,8 @@ use tollgate_click::facts::Ack;
 use tollgate_click::record::Tick;
 use tollgate_click::{Millis, Record};
 use tollgate_collect::{
-    ClientOptions, Clock, Counters, Edge, EdgeOptions, ForwardedHeader, Limits, ListenerOptions,
-    LogHandle, RunningEdge, Timeouts, TlsFiles, Wiring,
+    ClientOptions, Clock, Counters, Edge, EdgeOptions, Limits, ListenerOptions, LogHandle,
+    RunningEdge, Timeouts, TlsFiles, Wiring,
 };
 use tollgate_log::{
     Append, Cursor, Durability, Health, Log, NewRecord, OpenError, Options, Partition, RealDisk,
@@ -25,7 +25,7 @@ use tollgate_log::{
 };
 
 use crate::api;
-use crate::config::{Config, Forwarded};
+use crate::config::Config;
 use crate::control::files::Files;
 use crate::control::{OfferError, Sequencer, snapshot};
 use crate::data_dir::DataDir;
@@ -355,11 +355,7 @@ fn edge_options(config: &Config, dir: &DataDir) -> anyhow::Result<EdgeOptions> {
         listeners: plain.chain(proxy).chain(secure).collect(),
         clients: ClientOptions {
             trusted_proxies: edge.trusted_proxies.clone(),
-            forwarded: match edge.forwarded_header {
-                Forwarded::XForwardedFor => ForwardedHeader::XForwardedFor,
-                Forwarded::Forwarded => ForwardedHeader::Forwarded,
-                Forwarded::None => ForwardedHeader::None,
-            },
+            forwarded: edge.forwarded_header,
             country_header: edge.country_header.clone(),
         },
         pseudonyms: dir.pseudonyms()?,

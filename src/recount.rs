@@ -11,7 +11,7 @@ use tollgate_log::{
     Cursor, Partition, PartitionSet, Read, ReadBudget, ReadError, ReadFrom, ReadOnlyLog, RecordRef,
 };
 use tollgate_process::{
-    ApplyVersion, Counts, Effect, Effects, Ending, Incoming, Kind, State, Tally, apply,
+    ApplyVersion, Effect, Effects, Ending, Incoming, Kind, State, Tally, apply,
 };
 
 pub(crate) mod dimension;
@@ -53,8 +53,6 @@ pub(crate) struct Complete {
     pub(crate) complete_before: Millis,
     /// Records that must exist and have not come.
     pub(crate) missing: u64,
-    /// What was seen of each kind, over all time.
-    pub(crate) counts: Vec<Counts>,
 }
 
 /// Groups beyond this are refused: the answer would not fit memory, nor any reader.
@@ -177,7 +175,6 @@ impl Counting<'_> {
             clock: states.iter().map(State::clock).min().unwrap_or_default(),
             complete_before: complete_before.map_or(Millis(0), |minute| minute.start()),
             missing: states.iter().map(State::missing).sum(),
-            counts: states.iter().map(|state| state.counts().clone()).collect(),
         };
         Recount {
             groups: self.groups,

@@ -70,7 +70,10 @@ pub(crate) fn run(args: Args, global: &Global) -> anyhow::Result<Exit> {
     findings.extend(check_files(&args.files));
     findings.push(check_open_files(config.as_ref()));
     findings.push(check_memory(config.as_ref()));
-    let in_use = args.data.as_ref().is_some_and(|data| log_in_use(data));
+    let in_use = args
+        .data
+        .as_ref()
+        .is_some_and(|data| DataDir::open(data).is_ok_and(|dir| dir.is_in_use()));
     if let Some(config) = &config {
         findings.extend(check_ports(config, in_use));
     }
@@ -190,16 +193,10 @@ fn check_ports(config: &Config, in_use: bool) -> Vec<Finding> {
     all.into_iter().map(check).collect()
 }
 
-fn log_in_use(data: &Path) -> bool {
-    let lock = fs::File::open(data.join("log/LOCK"));
-    let operation = rustix::fs::FlockOperation::NonBlockingLockExclusive;
-    lock.is_ok_and(|lock| rustix::fs::flock(&lock, operation).is_err())
-}
-
 /// The disk below a directory that need not be there yet, and what is in it when it is.
 fn check_data(data: &Path, full: bool, in_use: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let there = data.is_dir();
+    let there = data.exists();
     let place = data
         .ancestors()
         .find(|path| path.is_dir())

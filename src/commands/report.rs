@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use tollgate_click::Millis;
-use tollgate_log::{Cursor, RealDisk, SegmentLog};
+use tollgate_log::{Cursor, ReadOnlyLog, RealDisk, SegmentLog};
 
 use crate::data_dir::DataDir;
 use crate::exit::Exit;
@@ -76,6 +77,9 @@ pub(crate) fn of_data_dir(
     let dir = DataDir::open(data)?;
     let log = SegmentLog::open_readonly(Arc::new(RealDisk), &dir.log())
         .context("the log cannot be opened")?;
+    if dir.is_in_use() {
+        see_last_receipts(&log)?;
+    }
     let bar = bar(log.durable(), global);
     let recount = recount::run(&log, question, |cursor, records| {
         bar.set_position(cursor.position);
@@ -83,6 +87,20 @@ pub(crate) fn of_data_dir(
     });
     bar.finish_and_clear();
     recount
+}
+
+/// Beside a live writer the last block is known to be durable when another one stands behind it,
+/// which a tick sees to within a second. So every click with a receipt from before the report
+/// is in it.
+fn see_last_receipts(log: &ReadOnlyLog) -> anyhow::Result<()> {
+    let before = log.durable();
+    for _ in 0..15 {
+        if log.refresh().context("the log cannot be read")? > before {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    Ok(())
 }
 
 /// The log's cursor is all that is known of how far it is; it rises evenly enough.

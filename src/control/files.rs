@@ -2,8 +2,9 @@
 //! object a line, and the keys file. An error names file and line.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -66,7 +67,20 @@ pub(crate) struct WantedToken {
     pub(crate) revoked: bool,
 }
 
+/// What tells that files were written: time, nanoseconds, length and inode of each; none for one
+/// that is not there.
+pub(crate) type Look = Vec<Option<(i64, i64, u64, u64)>>;
+
 impl Files {
+    /// How the files look now.
+    pub(crate) fn look(&self) -> Look {
+        let look = |path| {
+            let about = fs::metadata(path).ok()?;
+            Some((about.mtime(), about.mtime_nsec(), about.len(), about.ino()))
+        };
+        self.paths().map(look).collect()
+    }
+
     /// The files that were given.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &PathBuf> {
         [&self.campaigns, &self.links, &self.keys]

@@ -1,9 +1,7 @@
 //! Keeps the control partition and the files in step while a node runs, and the log in its
 //! bounds.
 
-use std::fs;
 use std::future::Future;
-use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +9,7 @@ use tokio::sync::Notify;
 use tollgate_collect::Clock;
 use tollgate_log::{Cursor, SegmentInfo, SegmentLog};
 
-use crate::control::files::Files;
+use crate::control::files::{Files, Look};
 use crate::control::{OfferError, Sequencer, snapshot};
 use crate::data_dir::DataDir;
 use crate::worker::{Faults, Part};
@@ -30,6 +28,8 @@ const RETENTION: Duration = Duration::from_secs(600);
 pub(super) struct Keeper {
     pub(super) sequencer: Sequencer,
     pub(super) files: Files,
+    /// How the files looked before they were read at the start: a change since then counts.
+    pub(super) taken: Look,
     pub(super) log: Arc<SegmentLog>,
     pub(super) dir: DataDir,
     /// Of facts and of personal parts.
@@ -38,15 +38,11 @@ pub(super) struct Keeper {
     pub(super) reload: Arc<Notify>,
 }
 
-/// What tells that a file was written: time in nanoseconds, length, inode; none when it is not
-/// there.
-type Look = Vec<Option<(i64, i64, u64, u64)>>;
-
 impl Keeper {
     /// Runs until `stopped` resolves; then keeps a last snapshot.
     pub(super) async fn run(mut self, stopped: impl Future<Output = ()>) {
         let mut stopped = std::pin::pin!(stopped);
-        let (mut done, mut seen) = (self.look(), self.look());
+        let mut seen = self.taken.clone();
         let (mut kept, mut pruned) = (Instant::now(), Instant::now());
         loop {
             let asked = tokio::select! {
@@ -54,11 +50,11 @@ impl Keeper {
                 () = self.reload.notified() => true,
                 () = tokio::time::sleep(LOOK) => false,
             };
-            let now = self.look();
-            let settled = asked || (now == seen && now != done);
+            let now = self.files.look();
+            let settled = asked || (now == seen && now != self.taken);
             seen = now;
             if settled && self.take_files().await {
-                done.clone_from(&seen);
+                self.taken.clone_from(&seen);
                 kept = self.keep();
             }
             if kept.elapsed() >= SNAPSHOT {
@@ -70,14 +66,6 @@ impl Keeper {
             }
         }
         self.keep();
-    }
-
-    fn look(&self) -> Look {
-        let look = |path| {
-            let about = fs::metadata(path).ok()?;
-            Some((about.mtime(), about.mtime_nsec(), about.len(), about.ino()))
-        };
-        self.files.paths().map(look).collect()
     }
 
     /// Reads the files and makes what stands what they want. True when they are dealt with, even

@@ -8,8 +8,11 @@ use tollgate_process::Tally;
 use crate::recount::dimension::{Cell, show_time};
 use crate::recount::{Complete, Question, Recount};
 
+/// A column of counts.
+type Count = (&'static str, fn(&Tally) -> u64);
+
 /// The counts of each row, in the order of the columns.
-const COUNTS: [(&str, fn(&Tally) -> u64); 7] = [
+const COUNTS: [Count; 7] = [
     ("gross", Tally::gross),
     ("net", Tally::net),
     ("total_net", Tally::total_net),
