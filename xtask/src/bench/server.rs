@@ -162,7 +162,8 @@ impl Server {
 
     /// Ends it without a chance to say goodbye.
     pub(super) fn kill(&mut self) -> Result<()> {
-        for process in self.processes().iter().rev() {
+        // The first goes first: nginx would start another worker for one that ended.
+        for process in self.processes() {
             Command::new("kill")
                 .args(["-KILL", &process.to_string()])
                 .status()?;
