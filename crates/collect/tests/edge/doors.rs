@@ -13,6 +13,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tollgate_click::Refusal;
 use tollgate_collect::{EdgeOptions, ForwardedHeader, ListenerOptions, TlsFiles};
+use tollgate_log::AppendError;
 
 use crate::raw::Raw;
 use crate::world::{World, get};
@@ -87,24 +88,6 @@ fn http2_by_prior_knowledge_gets_the_same_answers() {
     assert!(world.log.durable()[1].click().head);
 }
 
-#[test]
-fn a_stream_that_is_reset_is_counted_as_what_became_of_its_click() {
-    let world = World::start();
-    world.log.set(crate::log::Mode::Hold);
-    on_runtime(async {
-        let mut sender = http2(world.address()).await;
-        let asked = sender.send_request(request(Method::GET, &format!("/c/{}", world.token())));
-        let asked = tokio::time::timeout(std::time::Duration::from_millis(300), asked);
-        assert!(asked.await.is_err(), "it waits for the commit");
-        drop(sender);
-    });
-    world.when("the click is appended", || {
-        (world.log.held() == 1).then_some(())
-    });
-    world.log.release(Ok(()));
-    assert_eq!(world.settled().recorded(), 1);
-}
-
 /// A frame of HTTP/2: length, type, flags, stream, payload.
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = (payload.len() as u32).to_be_bytes();
@@ -113,6 +96,19 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 
 /// GET http://x/c/x, all literal or from the static table.
 const HEADERS: &[u8] = b"\x82\x86\x04\x04/c/x\x01\x01x";
+
+/// GET of that path, the path as a literal.
+fn get_headers(path: &str) -> Vec<u8> {
+    let length = match path.len() {
+        short @ ..127 => vec![short as u8],
+        long => vec![
+            0x7F,
+            ((long - 127) & 0x7F) as u8 | 0x80,
+            ((long - 127) >> 7) as u8,
+        ],
+    };
+    [b"\x82\x86\x04", &length[..], path.as_bytes(), b"\x01\x01x"].concat()
+}
 
 fn preface() -> Vec<u8> {
     [
@@ -137,6 +133,46 @@ fn goes_away(mut raw: Raw) -> bool {
         rest = rest.get(9 + length..).unwrap_or_default();
     }
     false
+}
+
+#[test]
+fn a_stream_that_is_reset_is_counted_as_what_became_of_its_click() {
+    for (outcome, recorded) in [
+        (Ok(()), 1),
+        (Err(AppendError::Indeterminate("io".into())), 0),
+    ] {
+        let world = World::start();
+        world.log.set(crate::log::Mode::Hold);
+        let mut raw = world.open();
+        raw.send(preface());
+        raw.send(frame(
+            1,
+            5,
+            1,
+            &get_headers(&format!("/c/{}", world.token())),
+        ));
+        world.when("the click is appended", || {
+            (world.log.held() == 1).then_some(())
+        });
+        raw.send(frame(3, 0, 1, &8u32.to_be_bytes())); // RST_STREAM, CANCEL
+        raw.send(frame(6, 0, 0, b"pingpong"));
+        let answered = |raw: &Raw| raw.unread.windows(8).any(|eight| eight == b"pingpong");
+        while !answered(&raw) {
+            assert!(
+                raw.read_to_end_piece(),
+                "the reset has been read when the ping comes back"
+            );
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50)); // and its task has ended
+        assert_eq!(
+            (world.log.held(), world.edge().counters().pending()),
+            (1, 1)
+        );
+        world.log.release(outcome);
+        let counters = world.settled();
+        assert_eq!((counters.hits, counters.recorded()), (1, recorded));
+        assert_eq!(counters.refused_for(Refusal::Unrecorded), 1 - recorded);
+    }
 }
 
 #[test]
