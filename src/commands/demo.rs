@@ -205,11 +205,15 @@ async fn stay(
     plan.render(fresh.unwrap_or(clicks), &mut request)?;
     let request = String::from_utf8_lossy(&request).into_owned();
     let path = request.split(' ').nth(1).unwrap_or("/");
+    let url = format!("http://{address}{path}");
+    let data = options.data.display();
+    output::note("\nThe edge stays up; Ctrl-C ends it and removes the folder.");
+    output::note(format_args!("  click   {url}"));
     output::note(format_args!(
-        "\nThe edge stays up; Ctrl-C ends it and removes the folder.\n  click   http://{address}{path}\n  \
-         curl    curl -si -A 'Mozilla/5.0 (X11; Linux x86_64)' 'http://{address}{path}'\n  \
-         report  tollgate report --data {} --by campaign",
-        options.data.display()
+        "  curl    curl -si -A 'Mozilla/5.0 (X11; Linux x86_64)' '{url}'"
+    ));
+    output::note(format_args!(
+        "  report  tollgate report --data {data} --by campaign"
     ));
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
         .context("cannot take signals")?;

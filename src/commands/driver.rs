@@ -148,8 +148,10 @@ pub(crate) fn to_text(summary: &Summary) -> String {
         seconds(summary.took_us),
         summary.answers_per_s()
     ));
-    lines.push(latency("latency from the intended time", &summary.latency));
-    lines.push(latency("latency from the actual time", &summary.service));
+    lines.push(latency("latency", &summary.service));
+    if summary.latency != summary.service {
+        lines.push(latency("latency from the intended time", &summary.latency));
+    }
     lines.join("\n") + "\n"
 }
 

@@ -117,19 +117,21 @@ pub fn bounds<'a>(
 
 fn books<'a>(
     campaigns: &Campaigns,
-    told: impl Iterator<Item = Told<'a>>,
+    told: impl Iterator<Item = Told<'a>> + Clone,
     with_unknown: bool,
 ) -> Books {
     let mut books = Books::default();
     let mut kept: Vec<(Millis, Option<ClickId>, &Seen)> = Vec::new();
-    let mut latest = Millis(0);
+    // When a click without a receipt came is not known; that of the receipts around it is near.
+    let received = told.clone().filter_map(|(_, _, fate)| fate.kept());
+    let earliest = received.map(ClickId::received_at).min();
+    let mut latest = earliest.unwrap_or_default();
     for (op, truth, fate) in told {
         match (truth, fate) {
             (Truth::Record(seen), Fate::Kept(id)) => {
                 latest = latest.max(id.received_at());
                 kept.push((id.received_at(), Some(id), seen));
             }
-            // Its time is not known; that of the receipts before it is near.
             (Truth::Record(seen), Fate::Unknown) if with_unknown => kept.push((latest, None, seen)),
             (Truth::Refuse { status, reason }, Fate::NotKept(got)) if *status == got => {
                 *books.refused.entry(reason.clone()).or_default() += 1;

@@ -42,8 +42,14 @@ impl Verdict {
         let lost = told.iter().filter(|told| told.2 == Fate::Unknown).count() as u64;
         let told = told.iter().map(|(op, truth, fate)| (*op, truth, *fate));
         let (least, most) = oracle::bounds(&plan.world().campaigns(), told);
-        let mut differences = compare::differences((&least, &most), &counted, &receipts, lost);
-        differences.extend(answers_that_must_not_be(&least, &summary));
+        // Wrong answers first: they tell more than the counts that follow from them.
+        let mut differences = answers_that_must_not_be(&least, &summary);
+        differences.extend(compare::differences(
+            (&least, &most),
+            &counted,
+            &receipts,
+            lost,
+        ));
         Verdict {
             summary,
             least,
@@ -166,6 +172,10 @@ impl Verdict {
                 "{what}: sent {sent}, counted {}",
                 grouped(*counted)
             )));
+        }
+        let more = self.differences.len().saturating_sub(SHOWN_MAX);
+        if more > 0 {
+            lines.push(paint.red(&format!("and {more} more")));
         }
         lines.push(match self.differences.len() {
             0 => paint.green("no difference: every click and every micro-unit is accounted for"),

@@ -156,6 +156,15 @@ fn a_lost_answer_widens_the_bounds_by_what_it_may_be() {
 }
 
 #[test]
+fn a_click_whose_answer_was_lost_came_when_the_others_came() {
+    let (_, most) = judge(vec![
+        (signed(1, 7), Fate::Unknown),
+        (signed(1, 8), kept(50_000)),
+    ]);
+    assert_eq!(most.by_outcome(), BTreeMap::from([(Outcome::Billed, 2)]));
+}
+
+#[test]
 fn an_answer_that_contradicts_the_truth_is_named() {
     let forged = Truth::Refuse {
         status: 403,
