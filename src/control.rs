@@ -7,15 +7,16 @@
 //! outside the log: the [`standing`] is what the records say, files are only compared with it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use tollgate_click::control::Target;
 use tollgate_click::record::{Mark, Tick};
-use tollgate_click::{Control, EdgeId, Millis, Minute, PartitionId, Record};
+use tollgate_click::{Control, ControlNumber, EdgeId, Millis, Minute, PartitionId, Record};
 use tollgate_collect::Wiring;
 use tollgate_log::{
-    Append, AppendError, Appender, Cursor, Log, NewRecord, Partition, Read, ReadBudget, ReadFrom,
-    Reader, RecordRef, SegmentLog,
+    Append, AppendError, Cursor, Log, NewRecord, Partition, Read, ReadBudget, ReadFrom, Reader,
+    RecordRef, SegmentLog,
 };
 
 pub(crate) mod diff;
@@ -32,15 +33,20 @@ use standing::{Numbering, Standing};
 /// Records of one commit together, in bytes: well below what the log takes as one.
 const COMMIT_BYTES_MAX: usize = 512 * 1024;
 
+/// How long a commit may take to become readable before it is looked for again later.
+const SEE_PATIENCE: Duration = Duration::from_secs(10);
+
 /// The one writer of the control partition, and the one who tells the edge.
 pub(crate) struct Sequencer {
-    appender: Appender,
+    log: Arc<SegmentLog>,
     reader: Reader,
     partitions: u16,
     standing: Standing,
     last_tick: Option<Tick>,
     cursor: Cursor,
     wiring: Arc<Wiring>,
+    /// What the edge was told last.
+    told: Option<ControlNumber>,
     /// An append whose fate is not known: nothing may be numbered before it is.
     unsettled: bool,
 }
@@ -63,7 +69,7 @@ impl Sequencer {
     /// Reads the control partition from the snapshot (or its start) to its end and tells the
     /// edge.
     pub(crate) fn open(
-        log: &SegmentLog,
+        log: &Arc<SegmentLog>,
         partitions: u16,
         kept: Option<Snapshot>,
         wiring: Arc<Wiring>,
@@ -84,13 +90,14 @@ impl Sequencer {
         };
         let cursor = reader.cursor();
         let mut sequencer = Sequencer {
-            appender: log.appender(),
+            log: log.clone(),
             reader,
             partitions,
             standing,
             last_tick,
             cursor,
             wiring,
+            told: None,
             unsettled: false,
         };
         sequencer.catch_up()?;
@@ -103,7 +110,6 @@ impl Sequencer {
         self.last_tick
     }
 
-
     /// What to keep so that the next start need not read everything.
     pub(crate) fn snapshot(&self) -> Snapshot {
         Snapshot {
@@ -113,9 +119,8 @@ impl Sequencer {
         }
     }
 
-    /// Reads what has become durable; true when the standing has changed.
-    pub(crate) fn catch_up(&mut self) -> anyhow::Result<bool> {
-        let before = self.standing.number();
+    /// Reads what has become durable.
+    pub(crate) fn catch_up(&mut self) -> anyhow::Result<()> {
         loop {
             let mut view = View {
                 control: Partition(self.partitions),
@@ -132,70 +137,76 @@ impl Sequencer {
             let progress = read.context("cannot read the control partition")?;
             self.cursor = progress.cursor;
             if progress.at_end {
-                return Ok(self.standing.number() != before);
+                return Ok(());
             }
         }
     }
 
-    /// Hands the edge a new directory.
-    pub(crate) fn tell_edge(&self) {
-        self.wiring
-            .store(Arc::new(directory::build(&self.standing)));
+    /// Hands the edge a directory of what stands, unless it has it.
+    fn tell_edge(&mut self) {
+        if self.told != Some(self.standing.number()) {
+            self.told = Some(self.standing.number());
+            self.wiring
+                .store(Arc::new(directory::build(&self.standing)));
+        }
     }
 
     /// Makes what stands what is wanted; returns the number of changes.
     ///
     /// # Errors
     ///
-    /// [`OfferError`]; what was refused for a contradiction has changed nothing.
+    /// [`OfferError`]; what was refused for a contradiction has changed nothing. What the log did
+    /// not take is offered again by the next call.
     pub(crate) async fn offer(
         &mut self,
         wanted: &Wanted,
         now: Millis,
     ) -> Result<usize, OfferError> {
+        let offered = self.change(wanted, now).await;
+        self.tell_edge();
+        offered
+    }
+
+    async fn change(&mut self, wanted: &Wanted, now: Millis) -> Result<usize, OfferError> {
         self.settle().await?;
         let steps = diff::steps(&self.standing, wanted)?;
         let mut numbering = self.standing.numbering().clone();
-        let mut commit = Vec::new();
+        let (mut commit, mut bytes) = (Vec::new(), 0);
         for step in &steps {
-            commit.push(Numbered::next(&mut numbering, step, now));
-            if commit.iter().map(Numbered::bytes).sum::<usize>() >= COMMIT_BYTES_MAX {
+            let record = Numbered::next(&mut numbering, step, now);
+            bytes += record.bytes();
+            commit.push(record);
+            if bytes >= COMMIT_BYTES_MAX {
                 self.append(&std::mem::take(&mut commit)).await?;
+                bytes = 0;
             }
         }
         self.append(&commit).await?;
-        if self.catch_up().map_err(OfferError::Read)? {
-            self.tell_edge();
-        }
         Ok(steps.len())
     }
 
-    /// After a commit whose fate is not known: a later one that succeeds stands behind whatever
+    /// After an append whose fate is not known: a later one that is read stands behind whatever
     /// became of it, so everything that will ever be read of it has been read then.
     async fn settle(&mut self) -> Result<(), OfferError> {
         if !self.unsettled {
             return Ok(());
         }
         let mut facts = Vec::new();
-        Record::Mark(Mark {
+        let nobody = Mark {
             edge: EdgeId::default(),
             minute: Minute(0),
-        })
-        .encode(&mut facts);
+        };
+        Record::Mark(nobody).encode(&mut facts);
         self.append(&[Numbered {
             facts,
             secret: Vec::new(),
             target: None,
         }])
-        .await?;
-        if self.catch_up().map_err(OfferError::Read)? {
-            self.tell_edge();
-        }
-        Ok(())
+        .await
     }
 
     /// Appends records to the control partition, and a copy of each without its secret to its
-    /// target, in one commit.
+    /// target, in one commit; then reads them back, which is how they count here too.
     async fn append(&mut self, records: &[Numbered]) -> Result<(), OfferError> {
         let mut news = Vec::with_capacity(records.len() * 2);
         for record in records {
@@ -215,10 +226,25 @@ impl Sequencer {
         if news.is_empty() {
             return Ok(());
         }
-        let commit = self.appender.append_all(&news)?;
+        let commit = self.log.appender().append_all(&news)?;
         self.unsettled = true;
-        commit.await?;
+        let committed = commit.await?;
+        self.see(committed.cursor).await?;
         self.unsettled = false;
+        Ok(())
+    }
+
+    /// Reads up to a commit. Told not to wait for the disk, the log answers before its readers
+    /// see the record.
+    async fn see(&mut self, committed: Cursor) -> Result<(), OfferError> {
+        while self.cursor < committed {
+            let more = self.log.durable_after(self.cursor);
+            if tokio::time::timeout(SEE_PATIENCE, more).await.is_err() {
+                let late = anyhow::anyhow!("a commit is not readable yet");
+                return Err(OfferError::Read(late));
+            }
+            self.catch_up().map_err(OfferError::Read)?;
+        }
         Ok(())
     }
 

@@ -245,8 +245,8 @@ mod tests {
             watch.look(Millis(1_007_001), ms(3_050)),
             Err(ClockFault::Stepped(2_101))
         );
-        let hour_back = Millis(1_007_001 - 3_599_000 + 3_000_000);
-        let mut watch = Watch::start(Millis(1_007_001 + 3_000_000), ms(0));
+        let hour_back = Millis(10_000_000 + 1_000 - 3_600_000);
+        let mut watch = Watch::start(Millis(10_000_000), ms(0));
         assert_eq!(
             watch.look(hour_back, ms(1_000)),
             Err(ClockFault::Stepped(-3_600_000))

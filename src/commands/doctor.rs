@@ -341,7 +341,10 @@ fn print(findings: &[Finding], global: &Global) -> anyhow::Result<()> {
         Level::Wrong => "wrong",
     };
     if global.json {
-        let object = |finding: &Finding| json!({ "check": finding.name, "level": word(finding.level), "found": finding.found });
+        let object = |finding: &Finding| {
+            let Finding { name, level, found } = finding;
+            json!({ "check": name, "level": word(*level), "found": found })
+        };
         let wrong = findings
             .iter()
             .filter(|finding| finding.level == Level::Wrong)

@@ -7,7 +7,7 @@ use tollgate_click::record::Tick;
 use tollgate_click::{Millis, Record};
 use tollgate_log::{Append, Log, NewRecord, Options, Partition, RealDisk, SegmentLog};
 
-use super::world::{World, call, refused};
+use super::world::{World, call, refused, until_unlocked};
 
 fn now_ms() -> u64 {
     SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis() as u64
@@ -38,6 +38,8 @@ fn tick(world: &World, at: u64) {
         .unwrap();
     runtime.block_on(commit).unwrap();
     log.close().unwrap();
+    drop(log);
+    until_unlocked(world);
 }
 
 fn accepted(world: &World) {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::world::{BROWSER, Server, World, request, tollgate};
+use super::world::{BROWSER, Server, World, eventually, link, request, tollgate};
 
 #[test]
 fn a_click_becomes_a_receipt_a_count_and_a_bill() {
@@ -124,4 +124,45 @@ fn the_api_answers_only_what_it_knows() {
         404,
         "not on the edge"
     );
+}
+
+#[test]
+fn told_not_to_wait_for_the_disk_it_still_hears_every_change() {
+    let world = World::new();
+    let text = fs::read_to_string(world.path("t.toml")).unwrap();
+    world.write(
+        "t.toml",
+        &format!("{text}[log]\ndurability = \"os\"\nsync_interval = \"2s\"\n"),
+    );
+    let server = world.serve();
+    server.receipt("/l/abc");
+    server.receipt(&world.sign(&[]));
+    world.write("links.ndjson", &link("new"));
+    eventually("the new slug", || {
+        (server.click("/l/new").status == 302).then_some(())
+    });
+    assert_eq!(server.end("-TERM").0, Some(0));
+    assert_eq!(
+        world.report(&[])["totals"]["outcomes"]["billed"],
+        2,
+        "the third is a double click"
+    );
+}
+
+#[test]
+fn many_links_come_in_many_commits_and_stand_after_a_restart() {
+    let world = World::new();
+    let line = |number: u32| {
+        link(&format!("s{number}")).replace("\"link\":1", &format!("\"link\":{number}"))
+    };
+    world.write("links.ndjson", &(1..=10_000).map(line).collect::<String>());
+    let server = world.serve();
+    server.receipt("/l/s1");
+    server.receipt("/l/s10000");
+    server.end("-KILL");
+    let server = world.serve();
+    server.receipt("/l/s5000");
+    assert_eq!(server.end("-TERM").0, Some(0));
+    let totals = &world.report(&[])["totals"];
+    assert_eq!(totals["billed"], 3, "{totals}");
 }

@@ -280,6 +280,14 @@ pub(crate) fn eventually<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> 
     }
 }
 
+/// Waits until nobody holds the log's lock. A test that had the log open itself may have lent the
+/// lock to a process that another test was just starting.
+pub(crate) fn until_unlocked(world: &World) {
+    let lock = std::fs::File::open(world.path("data/log/LOCK")).unwrap();
+    let shared = rustix::fs::FlockOperation::NonBlockingLockShared;
+    eventually("the lock", || rustix::fs::flock(&lock, shared).ok());
+}
+
 /// Every name below a folder, with the length of files.
 pub(crate) fn listing(folder: &Path) -> Vec<(PathBuf, u64)> {
     let mut found = Vec::new();
