@@ -79,6 +79,16 @@ impl Drain {
         self.reached(Stage::Stopped).await;
     }
 
+    /// What `work` comes to, unless draining starts while it waits: then nothing is lost by
+    /// leaving it, since no request has come.
+    pub(crate) async fn or_leave<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = self.clone().started() => None,
+        }
+    }
+
     async fn reached(&mut self, stage: Stage) {
         // An edge that was dropped is as good as stopped.
         let _ = self.stage.wait_for(|now| *now >= stage).await;

@@ -52,6 +52,33 @@ impl<A: Append> LogHandle<A> {
 }
 
 /// Starts edges.
+///
+/// An edge on a free port over a log in memory:
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use tollgate_click::{EdgeId, PseudonymKeyId};
+/// use tollgate_collect::{
+///     Clock, Directory, Edge, EdgeOptions, LogHandle, PseudonymKey, PseudonymKeys, Wiring,
+/// };
+/// use tollgate_log::{Log, MemoryLog};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let current = PseudonymKey { id: PseudonymKeyId(1), secret: [7; 16] };
+/// let keys = PseudonymKeys { current, previous: None };
+/// let options = EdgeOptions::new(EdgeId::new(0)?, "127.0.0.1:0".parse()?, keys);
+/// let wiring = Arc::new(Wiring::from_pointee(Directory::default()));
+/// let log = MemoryLog::new(options.partitions, 1);
+/// let handle = LogHandle::new(move || log.appender(), || Ok(()));
+/// let edge = Edge::start(options, wiring, handle, Clock::system())?;
+/// assert_ne!(edge.addresses()[0].port(), 0);
+/// assert_eq!(edge.counters().hits, 0);
+/// let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+/// assert_eq!(runtime.block_on(edge.drain(Duration::from_secs(5))).cut, 0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Edge;
 

@@ -31,5 +31,7 @@ mod failing_log;
 mod receipts;
 #[path = "edge/refusals.rs"]
 mod refusals;
+#[path = "edge/segments.rs"]
+mod segments;
 #[path = "edge/slow.rs"]
 mod slow;

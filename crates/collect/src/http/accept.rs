@@ -135,18 +135,22 @@ pub(crate) async fn welcome<A: Append + 'static>(
         worker.books.tally.connection(Connection::BadHandshake);
     };
     if door.proxy_protocol {
-        let named = match timeout(in_time, proxy::read(&mut socket)).await {
-            Ok(Ok(named)) if peer.trusted => named,
-            _ => return bad_handshake(&worker),
+        let read = timeout(in_time, proxy::read(&mut socket));
+        let named = match drain.or_leave(read).await {
+            None => return,
+            Some(Ok(Ok(named))) if peer.trusted => named,
+            Some(_) => return bad_handshake(&worker),
         };
         peer = named.map_or(peer, |address| Peer::new(address, &options.clients));
     }
     match door.certificate {
         None => connection::serve(worker, socket, Speaks::Tells, peer, drain).await,
         Some(certificate) => {
-            let accept = certificate.acceptor().accept(socket);
-            let Ok(Ok(session)) = timeout(in_time, accept).await else {
-                return bad_handshake(&worker);
+            let accept = timeout(in_time, certificate.acceptor().accept(socket));
+            let session = match drain.or_leave(accept).await {
+                None => return,
+                Some(Ok(Ok(session))) => session,
+                Some(_) => return bad_handshake(&worker),
             };
             let h2 = session.get_ref().1.alpn_protocol() == Some(H2);
             let speaks = if h2 { Speaks::Http2 } else { Speaks::Tells };

@@ -64,8 +64,10 @@ pub(crate) async fn serve<A: Append + 'static>(
     if speaks == Speaks::Http2 {
         return serve_h2(worker, socket, Vec::new(), peer, drain).await;
     }
-    // An error here is a client that has gone, or has been too slow to say anything.
-    let Ok(first) = first_bytes(&mut socket, &worker.options.timeouts).await else {
+    let first = first_bytes(&mut socket, &worker.options.timeouts);
+    // No bytes: a client that has gone, has been too slow to say anything, or has said nothing yet
+    // when the edge ends.
+    let Some(Ok(first)) = drain.or_leave(first).await else {
         return;
     };
     if first.starts_with(PREFACE) {

@@ -8,8 +8,8 @@
 //! - What does not pass is answered, counted and closed here; hyper only learns that the
 //!   connection has ended. A close leaves the client time to read the answer: what it still sends
 //!   is read and dropped for a while, since closing over unread bytes would reset the connection.
-//! - All waiting is timed here: for the first byte, for the rest of a head, for a body, between
-//!   requests, for a client that does not read. hyper's own header timer would allocate and
+//! - All waiting of a connection that has spoken is timed here: for the rest of a head, for a body,
+//!   between requests, for a client that does not read. hyper's own header timer would allocate and
 //!   register a timer for each request; the gate's is armed once and looked at when it rings.
 
 use std::future::Future;
@@ -80,7 +80,6 @@ enum Closing {
 /// What is being waited for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Wait {
-    FirstByte,
     Idle,
     Head,
     Body,
@@ -218,7 +217,6 @@ impl<S> Gate<S> {
     fn wait_for(&self) -> Wait {
         match self.phase {
             Phase::Head if !self.held.is_empty() => Wait::Head,
-            Phase::Head if self.requests == 0 => Wait::FirstByte,
             Phase::Head => Wait::Idle,
             Phase::Body { .. } | Phase::Chunked(_) | Phase::Open => Wait::Body,
         }
@@ -357,7 +355,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Gate<S> {
             let wait = this.wait_for();
             ready!(this.poll_late(wait, context));
             match wait {
-                Wait::FirstByte | Wait::Idle => return Poll::Ready(Ok(())), // as if it had gone
+                Wait::Idle => return Poll::Ready(Ok(())), // as if it had gone
                 Wait::Head => {
                     let held = std::mem::take(&mut this.held);
                     this.refuse(Fault::TooSlow, &held);
@@ -449,7 +447,6 @@ impl Timer {
 
 fn duration(wait: Wait, timeouts: &Timeouts) -> Duration {
     match wait {
-        Wait::FirstByte => timeouts.first_byte,
         Wait::Idle => timeouts.idle,
         Wait::Head => timeouts.head,
         Wait::Body => timeouts.body,

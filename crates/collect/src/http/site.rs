@@ -12,6 +12,7 @@ use http::header::HeaderValue;
 use http::request::Parts;
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
+use tollgate_click::limits::{HEADERS_MAX, TARGET_BYTES_MAX};
 use tollgate_click::{ClickId, Refusal};
 use tollgate_log::Append;
 
@@ -38,6 +39,16 @@ pub(crate) async fn answer<A: Append + 'static>(
         .uri
         .path_and_query()
         .map_or("", |target| target.as_str());
+    // Over HTTP/1 the gate has seen to these limits.
+    if target.len() > TARGET_BYTES_MAX {
+        let reply = replies::fixed(StatusCode::URI_TOO_LONG, b"too long\n");
+        return Ok(no_click(&worker, &parts, reply));
+    }
+    if parts.headers.len() > HEADERS_MAX {
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        let reply = replies::fixed(status, b"too many header bytes\n");
+        return Ok(no_click(&worker, &parts, reply));
+    }
     Ok(match Target::parse(target).route {
         Route::Click(_) | Route::Link(_) => click(&worker, peer, parts).await,
         Route::Pixel(_) => pixel(&worker, peer, parts).await,
@@ -46,12 +57,30 @@ pub(crate) async fn answer<A: Append + 'static>(
         Route::Readyz => health(&worker, &parts, || {
             readiness::body(&worker.readiness.checks())
         }),
-        Route::Unknown => {
-            worker.books.tally.hit(1);
-            worker.books.refuse(Refusal::Malformed, target.as_bytes());
-            replies::fixed(StatusCode::NOT_FOUND, b"not found\n")
-        }
+        Route::Unknown => no_click(
+            &worker,
+            &parts,
+            replies::fixed(
+                StatusCode::NOT_FOUND,
+                b"not found
+",
+            ),
+        ),
     })
+}
+
+/// Counts a hit that could not be a click, and ends the connection if a body may follow.
+fn no_click<A: Append>(worker: &Worker<A>, parts: &Parts, reply: Reply) -> Reply {
+    let target = parts
+        .uri
+        .path_and_query()
+        .map_or("", |target| target.as_str());
+    worker.books.tally.hit(1);
+    worker.books.refuse(Refusal::Malformed, target.as_bytes());
+    match is_head(&parts.method) {
+        Some(_) => reply,
+        None => replies::closing(reply, parts.version),
+    }
 }
 
 async fn click<A: Append>(worker: &Worker<A>, peer: Peer, parts: Parts) -> Reply {

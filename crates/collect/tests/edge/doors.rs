@@ -80,11 +80,22 @@ fn http2_by_prior_knowledge_gets_the_same_answers() {
             pixel.into_body().collect().await.unwrap().to_bytes().len(),
             43
         );
-        let ready = ask(Method::GET, "/readyz".to_owned()).await;
+        let long = ask(Method::GET, format!("/c/{}", "x".repeat(8_190))).await;
+        assert_eq!(long.status(), 414, "the limits of HTTP/1 hold here too");
+        let mut many = request(Method::GET, "/c/x");
+        for _ in 0..101 {
+            many.headers_mut()
+                .append("x", http::HeaderValue::from_static("y"));
+        }
+        assert_eq!(sender.send_request(many).await.unwrap().status(), 431);
+        let ready = sender
+            .send_request(request(Method::GET, "/readyz"))
+            .await
+            .unwrap();
         assert_eq!(ready.status(), 200);
     });
     let counters = world.settled();
-    assert_eq!((counters.hits, counters.recorded()), (5, 3));
+    assert_eq!((counters.hits, counters.recorded()), (7, 3));
     assert!(world.log.durable()[1].click().head);
 }
 

@@ -95,6 +95,7 @@ fn a_drain_finishes_what_is_under_way_and_takes_nothing_new() {
     world.log.set(Mode::Hold);
     let mut idle = world.open();
     assert_eq!(idle.ask(get("/healthz")).status, 200);
+    let mut silent = world.open();
     let mut busy = world.open();
     busy.send(get(format!("/c/{}", world.token())));
     world.when("the click is appended", || {
@@ -115,7 +116,7 @@ fn a_drain_finishes_what_is_under_way_and_takes_nothing_new() {
     world.when("it takes nobody new", || {
         std::net::TcpStream::connect(address).is_err().then_some(())
     });
-    assert!(idle.is_ended());
+    assert!(idle.is_ended() && silent.is_ended());
     world.log.release(Ok(()));
     let answer = busy.answer();
     assert_eq!(

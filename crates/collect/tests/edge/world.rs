@@ -50,18 +50,7 @@ impl World {
 
     /// Two threads, one cleartext listener on a free port, loopback trusted, short patience.
     pub(crate) fn with(change: impl FnOnce(&mut EdgeOptions)) -> World {
-        let key = PseudonymKey {
-            id: PseudonymKeyId(1),
-            secret: [9; 16],
-        };
-        let keys = PseudonymKeys {
-            current: key,
-            previous: None,
-        };
-        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut options = EdgeOptions::new(EdgeId::new(5).unwrap(), any_port, keys);
-        options.threads = 2;
-        options.timeouts.first_byte = Duration::from_secs(10);
+        let mut options = options();
         change(&mut options);
         let log = TestLog::new();
         let wiring = Arc::new(Wiring::from_pointee(directory()));
@@ -212,7 +201,23 @@ pub(crate) fn count(counters: &Counters, name: &str) -> u64 {
     counters.refused_for(reason.unwrap_or_else(|| panic!("no counter {name:?}")))
 }
 
-fn directory() -> Directory {
+/// Two threads and one cleartext listener on a free port.
+pub(crate) fn options() -> EdgeOptions {
+    let key = PseudonymKey {
+        id: PseudonymKeyId(1),
+        secret: [9; 16],
+    };
+    let keys = PseudonymKeys {
+        current: key,
+        previous: None,
+    };
+    let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+    let mut options = EdgeOptions::new(EdgeId::new(5).unwrap(), any_port, keys);
+    options.threads = 2;
+    options
+}
+
+pub(crate) fn directory() -> Directory {
     let mut directory = Directory {
         control: ControlNumber(42),
         ..Directory::default()
