@@ -11,6 +11,7 @@ mod rates;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -64,6 +65,8 @@ fn measure(
         fs::remove_dir_all(folder)?;
     }
     fs::create_dir_all(folder)?;
+    // What the run before has left to the disk is not this one's cost.
+    Command::new("sync").status()?;
     let mut engine = engines::open(name, folder, partitions)?;
     let records = records(commit, partitions);
     for _ in 0..20 {
