@@ -5,7 +5,8 @@
 //! | a socket is accepted, within the caps | [`accept`], [`caps`] |
 //! | who is behind it | [`proxy`], [`tls`], [`client`] |
 //! | which HTTP it speaks, and how it ends | [`connection`] |
-//! | its bytes pass the gate, head by head | [`gate`], [`head`] |
+//! | a plain click is answered at once | [`lane`] |
+//! | all else passes the gate, head by head | [`gate`], [`head`] |
 //! | one request becomes one answer | [`site`], [`events`], [`replies`] |
 
 pub(crate) mod accept;
@@ -16,6 +17,7 @@ pub(crate) mod proxy;
 pub(crate) mod tls;
 
 pub(crate) mod connection;
+pub(crate) mod lane;
 
 pub(crate) mod chunks;
 pub(crate) mod gate;

@@ -28,7 +28,12 @@ pub(crate) struct Worker<A> {
     // lets connections be spawned as ordinary tasks.
     place: Mutex<Place>,
     batches: AtomicUsize,
+    /// Where a request is read to before anything is known of it.
+    scratch: Mutex<Vec<u8>>,
 }
+
+/// Room for one read: any head that takes the short way.
+const SCRATCH_BYTES: usize = 16 * 1024;
 
 /// A thread's desk with the directory that lies on it.
 struct Place {
@@ -64,6 +69,7 @@ impl<A: Append> Worker<A> {
         let directory = Cache::new(wiring);
         let place = Mutex::new(Place { desk, directory });
         let batches = AtomicUsize::new(0);
+        let scratch = Mutex::new(vec![0; SCRATCH_BYTES]);
         Worker {
             options,
             readiness,
@@ -71,6 +77,7 @@ impl<A: Append> Worker<A> {
             appender,
             place,
             batches,
+            scratch,
         }
     }
 
@@ -79,6 +86,11 @@ impl<A: Append> Worker<A> {
         let mut held = self.place.lock().unwrap_or_else(PoisonError::into_inner);
         let Place { desk, directory } = &mut *held;
         work(desk, directory.load())
+    }
+
+    /// Works with the thread's scratch buffer, whose content means nothing before or after.
+    pub(crate) fn at_scratch<T>(&self, work: impl FnOnce(&mut [u8]) -> T) -> T {
+        work(&mut self.scratch.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Stamps one record and hands it to the log. `keep` takes what the answer needs from the

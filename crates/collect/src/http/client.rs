@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::header::{HeaderMap, HeaderValue};
+use http::header::HeaderMap;
 use tollgate_click::Country;
 
 use crate::options::{ClientOptions, ForwardedHeader};
@@ -43,40 +43,86 @@ pub(crate) struct Client<'a> {
 }
 
 impl<'a> Client<'a> {
-    /// Of several headers of one name the first counts; of several lists of addresses, all.
-    pub(crate) fn read(headers: &'a HeaderMap, peer: Peer, options: &ClientOptions) -> Client<'a> {
-        let (mut agent, mut referrer, mut language) = (None, None, None);
-        let mut prefetch = false;
+    /// From the headers that hyper has parsed.
+    pub(crate) fn read(
+        headers: &'a HeaderMap,
+        peer: Peer,
+        options: &'a ClientOptions,
+    ) -> Client<'a> {
+        let mut reader = ClientReader::new(peer, options);
         for (name, value) in headers {
-            match name.as_str() {
-                "user-agent" => _ = agent.get_or_insert(value.as_bytes()),
-                "referer" => _ = referrer.get_or_insert(value.as_bytes()),
-                "accept-language" => _ = language.get_or_insert(value.as_bytes()),
-                "sec-purpose" | "purpose" | "x-moz" | "x-purpose" => {
-                    prefetch |= is_prefetch(value.as_bytes());
-                }
-                _ => {}
-            }
+            reader.take(name.as_str().as_bytes(), value.as_bytes());
         }
-        let (address, country) = if peer.trusted {
-            let country = options
-                .country_header
-                .as_ref()
-                .and_then(|name| headers.get(name));
-            (
-                behind_proxies(headers, peer, options),
-                country.map_or(Country::UNKNOWN, country_of),
-            )
-        } else {
-            (peer.address, Country::UNKNOWN)
+        reader.finish()
+    }
+}
+
+/// Reads headers one by one, in the order in which they were sent. Of several of one name the
+/// first counts; of several lists of addresses, all.
+pub(crate) struct ClientReader<'a> {
+    peer: Peer,
+    options: &'a ClientOptions,
+    agent: Option<&'a [u8]>,
+    referrer: Option<&'a [u8]>,
+    language: Option<&'a [u8]>,
+    country: Option<&'a [u8]>,
+    forwarded: Vec<&'a [u8]>,
+    prefetch: bool,
+}
+
+impl<'a> ClientReader<'a> {
+    pub(crate) fn new(peer: Peer, options: &'a ClientOptions) -> ClientReader<'a> {
+        ClientReader {
+            peer,
+            options,
+            agent: None,
+            referrer: None,
+            language: None,
+            country: None,
+            forwarded: Vec::new(),
+            prefetch: false,
+        }
+    }
+
+    /// Takes one header; names are compared in any case.
+    pub(crate) fn take(&mut self, name: &[u8], value: &'a [u8]) {
+        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+        match name.len() {
+            5 if is("x-moz") => self.prefetch |= is_prefetch(value),
+            7 if is("referer") => _ = self.referrer.get_or_insert(value),
+            7 if is("purpose") => self.prefetch |= is_prefetch(value),
+            9 if is("x-purpose") => self.prefetch |= is_prefetch(value),
+            10 if is("user-agent") => _ = self.agent.get_or_insert(value),
+            11 if is("sec-purpose") => self.prefetch |= is_prefetch(value),
+            15 if is("accept-language") => _ = self.language.get_or_insert(value),
+            _ if self.peer.trusted => self.take_word_of_proxy(name, value),
+            _ => {}
+        }
+    }
+
+    fn take_word_of_proxy(&mut self, name: &[u8], value: &'a [u8]) {
+        let forwarded = match self.options.forwarded {
+            ForwardedHeader::None => None,
+            ForwardedHeader::XForwardedFor => Some("x-forwarded-for"),
+            ForwardedHeader::Forwarded => Some("forwarded"),
         };
+        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+        if forwarded.is_some_and(is) {
+            self.forwarded.push(value);
+        } else if self.options.country_header.as_deref().is_some_and(is) {
+            _ = self.country.get_or_insert(value);
+        }
+    }
+
+    /// What all of them say.
+    pub(crate) fn finish(self) -> Client<'a> {
         Client {
-            address,
-            country,
-            agent: agent.unwrap_or_default(),
-            referrer: referrer.unwrap_or_default(),
-            language: language.unwrap_or_default(),
-            prefetch,
+            address: behind_proxies(&self.forwarded, self.peer, self.options),
+            country: self.country.map_or(Country::UNKNOWN, country_of),
+            agent: self.agent.unwrap_or_default(),
+            referrer: self.referrer.unwrap_or_default(),
+            language: self.language.unwrap_or_default(),
+            prefetch: self.prefetch,
         }
     }
 }
@@ -91,26 +137,21 @@ fn is_prefetch(value: &[u8]) -> bool {
         .any(|word| early.iter().any(|known| word.eq_ignore_ascii_case(known)))
 }
 
-fn country_of(value: &HeaderValue) -> Country {
-    let code = value.to_str().ok().map(str::trim);
+fn country_of(value: &[u8]) -> Country {
+    let code = std::str::from_utf8(value).ok().map(str::trim);
     code.and_then(|code| code.parse().ok())
         .unwrap_or(Country::UNKNOWN)
 }
 
 /// The first address from the right that is no proxy of ours. An entry that is no address ends the
 /// walk: the last proxy that named someone is the best known end.
-fn behind_proxies(headers: &HeaderMap, peer: Peer, options: &ClientOptions) -> IpAddr {
-    let name = match options.forwarded {
-        ForwardedHeader::None => return peer.address,
-        ForwardedHeader::XForwardedFor => "x-forwarded-for",
-        ForwardedHeader::Forwarded => "forwarded",
-    };
+fn behind_proxies(lines: &[&[u8]], peer: Peer, options: &ClientOptions) -> IpAddr {
     let read = match options.forwarded {
         ForwardedHeader::Forwarded => forwarded_for,
         ForwardedHeader::None | ForwardedHeader::XForwardedFor => plain_address,
     };
-    let lines = headers.get_all(name).iter().rev();
-    let entries = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
+    let lines = lines.iter().rev();
+    let entries = lines.flat_map(|line| line.rsplit(|byte| *byte == b','));
     let mut address = peer.address;
     for entry in entries.take(HOPS_MAX) {
         let Some(named) = read(entry.trim_ascii()) else {
@@ -150,6 +191,7 @@ fn forwarded_for(element: &[u8]) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::header::HeaderValue;
 
     fn address(peer: &str, options: &ClientOptions, lines: &[(&'static str, &str)]) -> String {
         let mut headers = HeaderMap::new();

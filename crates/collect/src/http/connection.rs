@@ -24,6 +24,7 @@ use tollgate_log::Append;
 
 use super::client::Peer;
 use super::gate::Gate;
+use super::lane::{self, Left};
 use super::site;
 use crate::drain::Drain;
 use crate::options::Timeouts;
@@ -71,9 +72,15 @@ pub(crate) async fn serve<A: Append + 'static>(
         return;
     };
     if first.starts_with(PREFACE) {
-        serve_h2(worker, socket, first, peer, drain).await;
-    } else if !first.is_empty() {
-        serve_h1(worker, socket, first, peer, drain).await;
+        return serve_h2(worker, socket, first, peer, drain).await;
+    }
+    if first.is_empty() {
+        return;
+    }
+    // Clicks first; what is more than a click goes on to hyper, with its bytes.
+    match lane::serve(&worker, &mut socket, first, peer, &drain).await {
+        Left::Over => {}
+        Left::Onwards(held) => Box::pin(serve_h1(worker, socket, held, peer, drain)).await,
     }
 }
 

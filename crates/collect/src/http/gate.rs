@@ -79,7 +79,7 @@ enum Closing {
 
 /// What is being waited for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Wait {
+pub(super) enum Wait {
     Idle,
     Head,
     Body,
@@ -151,7 +151,7 @@ impl<S> Gate<S> {
             }
         };
         if self.phase == Phase::Head {
-            self.timer.waiting = None;
+            self.timer.rest();
             self.unseen = true;
         }
         Ok(taken)
@@ -170,7 +170,7 @@ impl<S> Gate<S> {
         };
         self.requests += 1;
         self.unseen = true;
-        self.timer.waiting = None;
+        self.timer.rest();
         Ok(found.bytes)
     }
 
@@ -377,7 +377,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<S> {
         let this = self.get_mut();
         if let Poll::Ready(written) = Pin::new(&mut this.socket).poll_write(context, bytes) {
             if this.timer.is_waiting_for(Wait::Write) {
-                this.timer.waiting = None;
+                this.timer.rest();
             }
             return Poll::Ready(written);
         }
@@ -413,7 +413,7 @@ fn farewell(fault: Fault) -> &'static [u8] {
 /// seen and, when it rings, armed again for the one that holds then: a request in time costs a
 /// look at the clock and no work on the timer.
 #[derive(Default)]
-struct Timer {
+pub(super) struct Timer {
     waiting: Option<(Wait, Instant)>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
@@ -423,7 +423,18 @@ impl Timer {
         self.waiting.is_some_and(|(current, _)| current == wait)
     }
 
-    fn poll(&mut self, wait: Wait, timeouts: &Timeouts, context: &mut Context<'_>) -> Poll<()> {
+    /// What was waited for has come.
+    pub(super) fn rest(&mut self) {
+        self.waiting = None;
+    }
+
+    /// Ready when what is waited for is late.
+    pub(super) fn poll(
+        &mut self,
+        wait: Wait,
+        timeouts: &Timeouts,
+        context: &mut Context<'_>,
+    ) -> Poll<()> {
         let deadline = match self.waiting {
             Some((current, deadline)) if current == wait => deadline,
             _ => Instant::now() + duration(wait, timeouts),

@@ -53,6 +53,15 @@ pub(crate) enum Fault {
 /// Looks at the bytes of a head as far as they have come; none when more must come. Broken lines
 /// are found as soon as they are whole: a client is not kept waiting for what will be refused.
 pub(crate) fn check(bytes: &[u8]) -> Result<Option<Head>, Fault> {
+    check_each(bytes, |_, _| {})
+}
+
+/// The same, handing out each header as it is found good: its name as sent, its value without the
+/// white space around it.
+pub(crate) fn check_each<'a>(
+    bytes: &'a [u8],
+    mut each: impl FnMut(&'a [u8], &'a [u8]),
+) -> Result<Option<Head>, Fault> {
     let Some((line, mut rest)) = take_line(bytes)? else {
         return if bytes.len() > LINE_BYTES_MAX {
             Err(Fault::LineTooLong)
@@ -84,7 +93,8 @@ pub(crate) fn check(bytes: &[u8]) -> Result<Option<Head>, Fault> {
                 body,
             }));
         }
-        headers.take(line, request)?;
+        let (name, value) = headers.take(line, request)?;
+        each(name, value);
     }
 }
 
@@ -100,6 +110,9 @@ fn take_line(bytes: &[u8]) -> Result<Option<Line<'_>>, Fault> {
     let line = line.strip_suffix(b"\r").ok_or(Fault::Malformed)?;
     Ok(Some((line, rest.get(1..).unwrap_or_default())))
 }
+
+/// A header's name and value.
+type Field<'a> = (&'a [u8], &'a [u8]);
 
 #[derive(Clone, Copy)]
 struct RequestLine {
@@ -145,7 +158,7 @@ struct Headers {
 }
 
 impl Headers {
-    fn take(&mut self, line: &[u8], request: RequestLine) -> Result<(), Fault> {
+    fn take<'a>(&mut self, line: &'a [u8], request: RequestLine) -> Result<Field<'a>, Fault> {
         self.count += 1;
         if self.count > HEADERS_MAX {
             return Err(Fault::HeadersTooLarge);
@@ -172,7 +185,7 @@ impl Headers {
             }
             _ => {}
         }
-        Ok(())
+        Ok((name, value.trim_ascii()))
     }
 
     fn take_length(&mut self, value: &[u8]) -> Result<(), Fault> {

@@ -1,5 +1,8 @@
 //! The answers: fixed bodies, fixed headers, nothing of the request in them.
 
+use std::cell::Cell;
+use std::time::{Duration, SystemTime};
+
 use bytes::Bytes;
 use http::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION,
@@ -7,7 +10,10 @@ use http::header::{
 };
 use http::{Response, StatusCode, Version};
 use http_body_util::Full;
-use tollgate_click::Refusal;
+use memchr::memchr;
+use tollgate_click::{ClickId, Millis, Refusal};
+
+use crate::core::Stamp;
 
 pub(crate) type Reply = Response<Full<Bytes>>;
 
@@ -129,6 +135,104 @@ pub(crate) fn json(status: StatusCode, body: String) -> Reply {
     reply
 }
 
+/// Writes the receipt as hyper would write [`redirect`], without a header map.
+pub(crate) fn write_redirect(
+    stamp: Stamp,
+    location: &[u8],
+    answer: &mut Vec<u8>,
+) -> Result<(), Refusal> {
+    // The rules of destinations and macros leave nothing else; a header line is at stake.
+    let clean = location
+        .iter()
+        .fold(true, |clean, byte| clean & matches!(byte, b'!'..=b'~'));
+    if !clean {
+        return Err(Refusal::Malformed);
+    }
+    answer.clear();
+    answer.extend_from_slice(b"HTTP/1.1 302 Found\r\nlocation: ");
+    answer.extend_from_slice(location);
+    answer.extend_from_slice(b"\r\nclick-id: ");
+    answer.extend_from_slice(&id_text(stamp.click_id));
+    answer.extend_from_slice(
+        b"\r\ncache-control: no-store, private\r\n\
+          referrer-policy: strict-origin-when-cross-origin\r\ncontent-length: 0\r\ndate: ",
+    );
+    answer.extend_from_slice(&date(stamp.click_id.received_at()));
+    answer.extend_from_slice(b"\r\n\r\n");
+    Ok(())
+}
+
+/// Writes the answer to a refused click as hyper would write [`refused`]; without the body for a
+/// `HEAD`.
+pub(crate) fn write_refused(reason: Refusal, head: bool, now: Millis, answer: &mut Vec<u8>) {
+    let (parts, body) = refused(reason).into_parts();
+    let body = body.into_inner().unwrap_or_default();
+    answer.clear();
+    answer.extend_from_slice(format!("HTTP/1.1 {}\r\n", parts.status).as_bytes());
+    for (name, value) in &parts.headers {
+        answer.extend_from_slice(name.as_str().as_bytes());
+        answer.extend_from_slice(b": ");
+        answer.extend_from_slice(value.as_bytes());
+        answer.extend_from_slice(b"\r\n");
+    }
+    answer.extend_from_slice(format!("content-length: {}\r\ndate: ", body.len()).as_bytes());
+    answer.extend_from_slice(&date(now));
+    answer.extend_from_slice(b"\r\n\r\n");
+    if !head {
+        answer.extend_from_slice(&body);
+    }
+}
+
+/// Adds to a written answer that the connection ends with it.
+pub(crate) fn announce_close(answer: &mut Vec<u8>) {
+    if let Some(line_end) = memchr(b'\r', answer) {
+        answer.splice(line_end..line_end, *b"\r\nconnection: close");
+    }
+}
+
+/// The 8-4-4-4-12 form of an id, as its `Display` writes it, without the formatting machinery.
+pub(crate) fn id_text(id: ClickId) -> [u8; 36] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [b'-'; 36];
+    let places = (0..36).filter(|place| !matches!(place, 8 | 13 | 18 | 23));
+    let nibbles = id
+        .bytes()
+        .into_iter()
+        .flat_map(|byte| [byte >> 4, byte & 0xF]);
+    for (place, nibble) in places.zip(nibbles) {
+        let digit = DIGITS.get(usize::from(nibble)).copied();
+        if let (Some(slot), Some(digit)) = (text.get_mut(place), digit) {
+            *slot = digit;
+        }
+    }
+    text
+}
+
+const DATE_BYTES: usize = 29;
+
+thread_local! {
+    /// The second that was formatted last.
+    static DATE: Cell<(u64, [u8; DATE_BYTES])> = const { Cell::new((u64::MAX, [b' '; DATE_BYTES])) };
+}
+
+/// The value of `Date` (RFC 9110, IMF-fixdate), formatted once a second.
+fn date(now: Millis) -> [u8; DATE_BYTES] {
+    let second = now.0 / 1000;
+    let (formatted, mut text) = DATE.get();
+    if formatted != second {
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(second.min(DATE_SECOND_MAX));
+        let shown = httpdate::fmt_http_date(at);
+        text.iter_mut()
+            .zip(shown.bytes())
+            .for_each(|(slot, byte)| *slot = byte);
+        DATE.set((second, text));
+    }
+    text
+}
+
+/// The last second of the year 9999, after which the form has no room.
+const DATE_SECOND_MAX: u64 = 253_402_300_799;
+
 /// The same answer, after which the connection ends (HTTP/2 has no such header).
 pub(crate) fn closing(mut reply: Reply, version: Version) -> Reply {
     if version < Version::HTTP_2 {
@@ -140,6 +244,9 @@ pub(crate) fn closing(mut reply: Reply, version: Version) -> Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use tollgate_click::ids::ClickIdParts;
+    use tollgate_click::{EdgeId, PartitionId};
 
     #[test]
     fn raw_answers_state_their_length() {
@@ -163,5 +270,108 @@ mod tests {
             assert_eq!(reply.headers()[CACHE_CONTROL], NO_STORE);
         }
         assert!(!pixel().headers().contains_key(CLICK_ID));
+    }
+
+    const AT: Millis = Millis(784_111_777_999);
+
+    proptest! {
+        #[test]
+        fn ids_are_written_as_they_are_displayed(bits: u128) {
+            let framed = (bits & !(0xF << 76) & !(0b11 << 62)) | (7 << 76) | (0b10 << 62);
+            let id = ClickId::from_bytes(framed.to_be_bytes()).unwrap();
+            prop_assert_eq!(id_text(id).to_vec(), id.to_string().into_bytes());
+        }
+    }
+
+    /// What stands in a written answer: status line, headers but the date, body.
+    fn read(answer: &[u8]) -> (String, Vec<(String, String)>, String) {
+        let text = std::str::from_utf8(answer).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let (status, lines) = head.split_once("\r\n").unwrap();
+        let headers = lines
+            .split("\r\n")
+            .map(|line| line.split_once(": ").unwrap());
+        // RFC 9110, section 5.6.7, gives this second as its example.
+        assert!(
+            headers
+                .clone()
+                .any(|line| line == ("date", "Sun, 06 Nov 1994 08:49:37 GMT"))
+        );
+        let mut headers: Vec<_> = headers
+            .filter(|(name, _)| *name != "date")
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        headers.sort();
+        (status.to_owned(), headers, body.to_owned())
+    }
+
+    /// The same of a reply that hyper writes.
+    fn shape(reply: Reply) -> (String, Vec<(String, String)>, String) {
+        let (parts, body) = reply.into_parts();
+        let body = String::from_utf8(body.into_inner().unwrap_or_default().to_vec()).unwrap();
+        let text = |value: &HeaderValue| value.to_str().unwrap().to_owned();
+        let mut headers: Vec<_> = parts
+            .headers
+            .iter()
+            .map(|(name, value)| (name.to_string(), text(value)))
+            .chain([("content-length".to_owned(), body.len().to_string())])
+            .collect();
+        headers.sort();
+        (format!("HTTP/1.1 {}", parts.status), headers, body)
+    }
+
+    #[test]
+    fn the_short_way_says_what_the_long_way_says() {
+        let mut answer = b"left over".to_vec();
+        for reason in Refusal::ALL {
+            write_refused(reason, false, AT, &mut answer);
+            assert_eq!(read(&answer), shape(refused(reason)), "{}", reason.name());
+            write_refused(reason, true, AT, &mut answer);
+            assert!(answer.ends_with(b"\r\n\r\n"), "a body for a HEAD");
+        }
+        let stamp = Stamp {
+            partition: PartitionId::default(),
+            click_id: ClickId::new(ClickIdParts {
+                received_at: AT,
+                partition: PartitionId::default(),
+                edge: EdgeId::default(),
+                random: 42,
+            }),
+        };
+        let location = b"https://shop.example/?a=b";
+        write_redirect(stamp, location, &mut answer).unwrap();
+        let id = HeaderValue::from_str(&stamp.click_id.to_string()).unwrap();
+        let long = redirect(
+            HeaderMap::new(),
+            HeaderValue::from_bytes(location).unwrap(),
+            id,
+        );
+        assert_eq!(read(&answer), shape(long));
+        announce_close(&mut answer);
+        let (_, headers, _) = read(&answer);
+        assert!(headers.contains(&("connection".to_owned(), "close".to_owned())));
+    }
+
+    #[test]
+    fn a_location_cannot_end_its_line() {
+        let parts = ClickIdParts {
+            received_at: AT,
+            partition: PartitionId::default(),
+            edge: EdgeId::default(),
+            random: 1,
+        };
+        let stamp = Stamp {
+            partition: PartitionId::default(),
+            click_id: ClickId::new(parts),
+        };
+        for bad in [
+            "https://a.example/\r\nset-cookie: x",
+            "https://a.example/ b",
+            "\u{7f}",
+            "é",
+        ] {
+            let written = write_redirect(stamp, bad.as_bytes(), &mut Vec::new());
+            assert_eq!(written, Err(Refusal::Malformed), "{bad:?}");
+        }
     }
 }

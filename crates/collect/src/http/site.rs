@@ -12,8 +12,8 @@ use http::header::HeaderValue;
 use http::request::Parts;
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
+use tollgate_click::Refusal;
 use tollgate_click::limits::{HEADERS_MAX, TARGET_BYTES_MAX};
-use tollgate_click::{ClickId, Refusal};
 use tollgate_log::Append;
 
 use super::client::{Client, Peer};
@@ -173,7 +173,7 @@ pub(super) fn wrong_method(method: &Method, allow: &'static str) -> Reply {
     replies::wrong_method(known.contains(method), allow)
 }
 
-fn visit<'a>(client: &Client<'a>, query: &'a str, head: bool) -> Visit<'a> {
+pub(super) fn visit<'a>(client: &Client<'a>, query: &'a str, head: bool) -> Visit<'a> {
     Visit {
         address: Some(client.address),
         country: client.country,
@@ -188,27 +188,9 @@ fn visit<'a>(client: &Client<'a>, query: &'a str, head: bool) -> Visit<'a> {
 fn redirect_headers(stamp: Stamp, pages: &Pages) -> Result<(HeaderValue, HeaderValue), Refusal> {
     let location = Bytes::copy_from_slice(&pages.location);
     let location = HeaderValue::from_maybe_shared(location).map_err(|_| Refusal::Malformed)?;
-    let id = Bytes::copy_from_slice(&id_text(stamp.click_id));
+    let id = Bytes::copy_from_slice(&replies::id_text(stamp.click_id));
     let id = HeaderValue::from_maybe_shared(id).map_err(|_| Refusal::Malformed)?;
     Ok((location, id))
-}
-
-/// The 8-4-4-4-12 form of an id, as its `Display` writes it, without the formatting machinery.
-fn id_text(id: ClickId) -> [u8; 36] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = [b'-'; 36];
-    let places = (0..36).filter(|place| !matches!(place, 8 | 13 | 18 | 23));
-    let nibbles = id
-        .bytes()
-        .into_iter()
-        .flat_map(|byte| [byte >> 4, byte & 0xF]);
-    for (place, nibble) in places.zip(nibbles) {
-        let digit = DIGITS.get(usize::from(nibble)).copied();
-        if let (Some(slot), Some(digit)) = (text.get_mut(place), digit) {
-            *slot = digit;
-        }
-    }
-    text
 }
 
 fn health<A: Append>(
@@ -227,19 +209,4 @@ fn health<A: Append>(
         StatusCode::SERVICE_UNAVAILABLE
     };
     replies::json(status, body)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn ids_are_written_as_they_are_displayed(bits: u128) {
-            let framed = (bits & !(0xF << 76) & !(0b11 << 62)) | (7 << 76) | (0b10 << 62);
-            let id = ClickId::from_bytes(framed.to_be_bytes()).unwrap();
-            prop_assert_eq!(id_text(id).to_vec(), id.to_string().into_bytes());
-        }
-    }
 }
