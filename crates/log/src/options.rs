@@ -81,7 +81,7 @@ impl Default for Options {
         Options {
             partitions: 16,
             durability: Durability::Sync,
-            commit_interval: Duration::from_millis(1),
+            commit_interval: Duration::from_millis(3),
             commit_bytes: 128 << 10,
             sync_interval: Duration::from_millis(20),
             record_bytes_max: 1 << 20,
