@@ -13,7 +13,7 @@
 //! | bytes | field |
 //! |---|---|
 //! | text | `tollgate/posting/1` |
-//! | 32 | hash of the posting before; for the first, of `tollgate/chain/1` (text) and partition (2) |
+//! | 32 | hash of the posting before; of the first: `tollgate/chain/1` (text) and partition (2) |
 //! | 2, 8 | partition, number |
 //! | 1 | kind: 1 minute, 2 top-up, 3 adjustment, 4 credit |
 //! | 16 | command id; only where the kind is not 1 |

@@ -139,6 +139,9 @@ fn entries(ledger: &mut dyn Ledger, of: Of, limit: u32) -> Result<Vec<Entry>, Le
             return Ok(found);
         }
         assert!(page.len() <= limit as usize);
+        // A page that does not go on would be read for ever.
+        let last = found.last().map(|entry| entry.key);
+        assert!(page.iter().all(|entry| Some(entry.key) > last), "{page:?}");
         found.extend(page);
     }
 }

@@ -58,7 +58,7 @@ pub fn payable(publisher: u32) -> Account {
 
 /// A command's id.
 pub fn command(number: u64) -> CommandId {
-    CommandId((u128::from(number) << 64 | 0xC0).to_be_bytes())
+    CommandId(((u128::from(number) << 64) | 0xC0).to_be_bytes())
 }
 
 /// What these clicks come to, over the records `first..=last`.

@@ -185,6 +185,21 @@ impl LedgerReads for SqliteLedger {
             .query_row(sql, [], |row| row.get(0))
             .map_err(engine(Place::Storage))?;
         Fault::unless_equal(Place::Storage, "integrity check", "ok", found.as_str())?;
+        // Rows that nothing reads: of a second ledger, or of partitions that there are not.
+        let partitions = i64::from(self.partitions);
+        for (table, rows) in [
+            ("ledger", 1),
+            ("leases", partitions),
+            ("watermarks", partitions),
+        ] {
+            let sql = format!("SELECT count(*) FROM {table}");
+            let found: i64 = self
+                .connection
+                .query_row(&sql, [], |row| row.get(0))
+                .map_err(engine(Place::Storage))?;
+            let (rows, found) = (format!("{rows} in {table}"), format!("{found} in {table}"));
+            Fault::unless_equal(Place::Storage, "number of rows", rows, found)?;
+        }
         let sql = "PRAGMA foreign_key_check";
         let orphan = self
             .connection

@@ -20,8 +20,8 @@ pub(super) const POSTING: &str = "SELECT partition, number, kind, command, minut
                        last_ordinal, apply_version, reason, lines, previous, hash, epoch, \
                        incarnation, position, seal FROM postings";
 
-pub(super) const ENTRY: &str = "e.partition, e.number, e.line, e.minute, e.account, e.amount_micros, \
-                     e.campaign, e.clicks, e.root, e.seal";
+pub(super) const ENTRY: &str = "e.partition, e.number, e.line, e.minute, e.account, \
+                                e.amount_micros, e.campaign, e.clicks, e.root, e.seal";
 
 pub(super) const ROOT: &str = "SELECT number, hour, previous, root, seal FROM hourly_roots";
 

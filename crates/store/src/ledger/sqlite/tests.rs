@@ -10,6 +10,7 @@ use crate::ledger::{Ledger, LedgerError};
 mod crash;
 mod damage;
 mod files;
+mod rot;
 
 /// A ledger in a folder of its own, in which every connection opens the file again.
 struct Files {

@@ -336,6 +336,8 @@ fn put_entries(
 ) -> Result<(), LedgerError> {
     let sql = "INSERT INTO entries (partition, number, line, minute, account, amount_micros, \
                campaign, clicks, root, seal) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    let place = Place::Posting(partition, link.number);
+    let mut insert = begun.prepare_cached(sql).map_err(engine(place))?;
     for (number, line) in (0..).zip(&link.posting.lines) {
         let entry = Entry {
             key: EntryKey {
@@ -358,12 +360,8 @@ fn put_entries(
             line.clicks.map(|clicks| clicks.root.0),
             entry.seal(),
         ];
-        put(
-            begun,
-            sql,
-            bound,
-            Place::Line(partition, link.number, number),
-        )?;
+        let place = Place::Line(partition, link.number, number);
+        insert.execute(bound).map_err(engine(place))?;
     }
     Ok(())
 }

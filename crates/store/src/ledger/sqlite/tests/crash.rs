@@ -6,7 +6,7 @@
 use std::env;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio, exit};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -15,11 +15,14 @@ use crate::ledger::Outcome;
 use crate::ledger::conformance::model::Random;
 use crate::ledger::conformance::sample::{Worker, minute_posting, partition, some_spends, top_up};
 use crate::ledger::conformance::verified;
-use crate::ledger::{CommitRequest, LedgerReads};
+use crate::ledger::{CommitRequest, LedgerError, LedgerReads};
 
 const FILE: &str = "TOLLGATE_LEDGER_CRASH_FILE";
 const STEPS: &str = "TOLLGATE_LEDGER_CRASH_STEPS";
 const COMMITS_MAX: u32 = 2_000;
+/// How a child ends whose disk is full, or fails.
+const FULL: i32 = 40;
+const UNCERTAIN: i32 = 41;
 const KILLS: &str = "TOLLGATE_LEDGER_KILLS";
 
 /// The commit that every child makes after a watermark: a function of where it stands, as a
@@ -31,7 +34,8 @@ fn next_commit(worker: &Worker) -> CommitRequest {
     worker.request(first + 6, minute + 1, vec![clicks, money])
 }
 
-/// A child posts until it is killed; with `STEPS` it kills itself after as many steps of SQLite's machine.
+/// A child posts until it is killed; with `STEPS` it kills itself after as many steps of SQLite's
+/// machine.
 fn child() {
     let Ok(file) = env::var(FILE) else {
         return;
@@ -55,7 +59,17 @@ fn child() {
     // It is killed long before; the end is for a kill that never comes.
     for _ in 0..COMMITS_MAX {
         let request = next_commit(&worker);
-        worker.commit(&mut ledger, &request).unwrap();
+        match ledger.commit(&request) {
+            Ok(Outcome::Committed(at)) => worker.at = at,
+            Err(LedgerError::Full(_)) => exit(FULL),
+            Err(LedgerError::Uncertain(_)) => {
+                // Nothing more is written by a connection whose disk has failed.
+                let again = ledger.commit(&request);
+                assert!(matches!(again, Err(LedgerError::Uncertain(_))), "{again:?}");
+                exit(UNCERTAIN)
+            }
+            other => panic!("{other:?}"),
+        }
     }
     panic!("not killed");
 }
@@ -159,44 +173,95 @@ fn a_process_killed_at_any_time_leaves_a_whole_ledger() {
 #[test]
 fn a_process_killed_at_any_system_call_leaves_a_whole_ledger() {
     child();
-    if !Command::new("strace")
-        .arg("-V")
-        .output()
-        .is_ok_and(|done| done.status.success())
-    {
-        eprintln!("not run: there is no strace");
-        return;
-    }
     let this = "a_process_killed_at_any_system_call_leaves_a_whole_ledger";
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("ledger.db");
-    drop(SqliteLedger::create(&path, 1).unwrap());
-    let mut last = 0;
-    // SQLite syncs with `fsync` or `fdatasync`, as it was built.
-    for (call, stride, most) in [("pwrite64", 5, 150), ("fsync,fdatasync", 1, 20)] {
+    let kill = |calls, when| Fault {
+        calls,
+        what: "signal=KILL",
+        when,
+    };
+    let (mut files, mut last) = (Files::new(), 0);
+    files.fresh(1).unwrap();
+    for (calls, stride, most) in [("pwrite64", 5, 150), (SYNC, 1, 20)] {
         for when in (1..=most).step_by(stride) {
-            let child = command(this, &path);
-            let mut strace = Command::new("strace");
-            strace.args([
-                "-f",
-                "-qq",
-                "-o",
-                "/dev/null",
-                "-e",
-                &format!("trace={call}"),
-            ]);
-            strace.args(["-e", &format!("inject={call}:signal=KILL:when={when}")]);
-            strace.arg(child.get_program()).args(child.get_args());
-            strace.env(FILE, &path);
-            let done = strace.output().unwrap();
-            // strace ends as its child did.
-            assert_eq!(done.status.signal(), Some(9), "{done:?}");
-            recovered(&path, &mut last);
+            let Some(status) = run_with(this, &files.path(), &kill(calls, when)) else {
+                return;
+            };
+            assert_eq!(status.signal(), Some(9), "{calls} {when}: {status:?}");
+            recovered(&files.path(), &mut last);
         }
-        eprintln!("{} kills at {call}, {last} postings", most / stride);
     }
     assert!(
         last > 20,
         "children were killed before they had posted anything"
     );
+}
+
+/// A disk that fails at one system call: no call is answered as done that is not, and what is on
+/// the disk is whole.
+#[test]
+fn a_disk_that_fails_once_leaves_a_whole_ledger() {
+    child();
+    let this = "a_disk_that_fails_once_leaves_a_whole_ledger";
+    let mut ended = [0, 0];
+    for (calls, what) in [
+        ("pwrite64", "error=ENOSPC"),
+        ("pwrite64", "error=EIO"),
+        (SYNC, "error=EIO"),
+    ] {
+        let (mut files, mut last) = (Files::new(), 0);
+        files.fresh(1).unwrap();
+        for when in (1..=30).step_by(3) {
+            let fault = Fault { calls, what, when };
+            let Some(status) = run_with(this, &files.path(), &fault) else {
+                return;
+            };
+            match status.code() {
+                Some(FULL) => ended[0] += 1,
+                Some(UNCERTAIN) => ended[1] += 1,
+                // It could not even open the ledger, or take the lease.
+                other => assert_eq!(other, Some(101), "{calls} {what} {when}"),
+            }
+            recovered(&files.path(), &mut last);
+        }
+    }
+    eprintln!("{ended:?} full and uncertain");
+    assert!(ended[0] >= 5 && ended[1] >= 10, "{ended:?}");
+}
+
+/// SQLite syncs with either, as it was built.
+const SYNC: &str = "fsync,fdatasync";
+
+/// What happens to a child at its `when`-th system call of a kind.
+struct Fault {
+    calls: &'static str,
+    what: &'static str,
+    when: usize,
+}
+
+/// Runs a child under `strace`; none where there is no `strace`.
+fn run_with(test: &str, file: &Path, fault: &Fault) -> Option<ExitStatus> {
+    let Fault { calls, what, when } = fault;
+    let child = command(test, file);
+    let mut strace = Command::new("strace");
+    strace.args([
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        &format!("trace={calls}"),
+    ]);
+    strace.args(["-e", &format!("inject={calls}:{what}:when={when}")]);
+    strace
+        .arg(child.get_program())
+        .args(child.get_args())
+        .env(FILE, file);
+    match strace.output() {
+        // strace ends as its child did.
+        Ok(done) => Some(done.status),
+        Err(_) => {
+            eprintln!("SKIPPED: there is no strace");
+            None
+        }
+    }
 }

@@ -289,7 +289,7 @@ fn a_full_ledger_says_so_and_goes_on_when_there_is_room() {
 fn a_full_disk_is_a_full_ledger() {
     let folder = TempDir::new().unwrap();
     let Some(disk) = SmallDisk::mount(folder.path()) else {
-        eprintln!("not run: a small tmpfs cannot be mounted here");
+        eprintln!("SKIPPED: a small tmpfs cannot be mounted here");
         return;
     };
     let path = folder.path().join("ledger.db");
