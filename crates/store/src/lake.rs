@@ -25,12 +25,12 @@ pub mod errors;
 pub mod objects;
 
 pub mod columns;
-mod decode;
+pub(crate) mod decode;
 mod encode;
 
-mod listing;
-mod places;
-mod shelf;
+pub(crate) mod listing;
+pub(crate) mod places;
+pub(crate) mod shelf;
 
 pub mod clicks;
 pub mod personal;

@@ -6,3 +6,4 @@
 pub mod ledger;
 
 pub mod lake;
+pub mod rollup;

@@ -103,7 +103,7 @@ const fn optional(name: &'static str, kind: Kind, coding: Coding) -> Field {
 pub(crate) enum At {
     Advertiser,
     Campaign,
-    ReportedAt,
+    Reported,
     Ordinal,
     ClickId,
     Event,
@@ -315,7 +315,7 @@ pub(crate) fn order(table: &Table) -> Vec<u32> {
         keys.push((
             table.u64(At::Advertiser as usize, row) as u32,
             table.u64(At::Campaign as usize, row),
-            table.u64(At::ReportedAt as usize, row),
+            table.u64(At::Reported as usize, row),
             table.u64(At::Ordinal as usize, row),
             row as u32,
         ));
@@ -344,7 +344,7 @@ pub(crate) fn stored(table: &Table, row: usize, name: &str) -> Result<StoredRow,
             link: LinkId(number(At::Link)),
         },
         "imported" => Source::Imported {
-            event_time: Millis(number(At::ReportedAt)),
+            event_time: Millis(number(At::Reported)),
         },
         _ => return Err(bad("source")),
     };

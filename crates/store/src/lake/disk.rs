@@ -42,7 +42,7 @@ pub struct SystemDisk;
 impl Disk for SystemDisk {
     fn create_dir(&self, folder: &Path) -> io::Result<()> {
         match fs::create_dir(folder) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
             done => done,
         }
     }

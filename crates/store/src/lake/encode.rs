@@ -47,6 +47,10 @@ const FALSE_POSITIVES: f64 = 0.02;
 /// fast.
 const ZSTD_LEVEL: i32 = 1;
 
+/// Files of fewer rows are not compressed: zstd sets up a context per column, which costs more
+/// than such a column has bytes.
+const COMPRESSED_ROWS_MIN: usize = 256;
+
 /// Values that are copied at once, to stay in the cache.
 const SLICE: usize = 1024;
 
@@ -103,10 +107,15 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 fn properties(schema: &Schema, group_rows: usize) -> Result<WriterProperties, ParquetError> {
+    let compression = if group_rows < COMPRESSED_ROWS_MIN {
+        Compression::UNCOMPRESSED
+    } else {
+        Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?)
+    };
     let mut builder = WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_1_0)
         .set_created_by("tollgate".to_owned())
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
+        .set_compression(compression)
         .set_max_row_group_row_count(None)
         .set_write_batch_size(SLICE)
         .set_statistics_enabled(EnabledStatistics::Chunk)

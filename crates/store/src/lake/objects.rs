@@ -121,6 +121,19 @@ impl<D: Disk> LocalObjects<D> {
 
     /// Writes to a name that no other writer uses, of this process or another one.
     fn write_temporary(&self, path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
+        match self.try_write_temporary(path, bytes) {
+            // Someone has removed a folder that this process knew.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let mut known = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+                known.clear();
+                drop(known);
+                self.try_write_temporary(path, bytes)
+            }
+            done => done,
+        }
+    }
+
+    fn try_write_temporary(&self, path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
         let folder = self.folder_of(path)?;
         let number = self.temporaries.fetch_add(1, Ordering::Relaxed);
         let process = std::process::id();

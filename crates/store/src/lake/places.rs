@@ -22,6 +22,9 @@ pub(crate) struct Plan {
     pub(crate) unit: Grain,
     /// The kinds of files.
     pub(crate) tables: &'static [&'static Schema],
+    /// Those of them that are made from the first table when a unit is merged: a file of theirs
+    /// stands for the first table's file of the same ordinals.
+    pub(crate) derived: &'static [usize],
 }
 
 /// A span of time that has a folder of its own.

@@ -53,8 +53,15 @@ pub(crate) struct Sheet<'a> {
     pub(crate) bounds: (u64, u64),
 }
 
-/// How the rows of several files become those of one.
-pub(crate) type Merge<'a> = &'a dyn Fn(usize, Table) -> Result<Table, LakeError>;
+/// What a merge does with rows.
+pub(crate) trait Merger {
+    /// The rows of several files, one after the other, as those of one.
+    fn join(&self, table: usize, rows: Table) -> Result<Table, LakeError>;
+    /// Whether files of a table may be gone by retention.
+    fn may_be_gone(&self, table: usize) -> bool;
+    /// The rows of a derived table from those of the first.
+    fn derive(&self, table: usize, rows: &Table) -> Result<Table, LakeError>;
+}
 
 impl Shelf {
     /// Reads the partition's catalog.
@@ -130,21 +137,25 @@ impl Shelf {
         self.catalog.files.iter().map(|file| file.unit).collect()
     }
 
-    /// Merges the files of a unit. `merge` joins rows; `may_be_gone` says which tables may have
-    /// lost files to retention.
-    pub(crate) fn merge(
-        &mut self,
-        unit: Unit,
-        merge: Merge<'_>,
-        may_be_gone: &dyn Fn(usize) -> bool,
-    ) -> Result<(), LakeError> {
+    /// Merges the files of a unit.
+    pub(crate) fn merge(&mut self, unit: Unit, merger: &dyn Merger) -> Result<(), LakeError> {
         let name = self.plan.manifest(unit, self.partition);
         let old = Listing::load(&*self.objects, self.plan, &name)?.unwrap_or_default();
-        let files = uncovered(&old, &self.catalog, unit);
+        let mut files = uncovered(&old, &self.catalog, unit);
+        files.retain(|file| !self.plan.derived.contains(&file.table));
         let mut merged = Vec::new();
         for group in groups(&files) {
-            merged.extend(self.merge_group(&group, merge, may_be_gone)?);
+            merged.extend(self.merge_group(&group, merger)?);
         }
+        let firsts: Vec<Listed> = merged
+            .iter()
+            .filter(|file| file.table == 0)
+            .copied()
+            .collect();
+        for file in firsts {
+            self.derive(&file, &old, merger, &mut merged)?;
+        }
+        merged.sort_unstable();
         if merged != old.files {
             let through = self.through();
             let mut manifest = Listing {
@@ -254,40 +265,71 @@ impl Shelf {
     fn merge_group(
         &mut self,
         group: &[Listed],
-        merge: Merge<'_>,
-        may_be_gone: &dyn Fn(usize) -> bool,
+        merger: &dyn Merger,
     ) -> Result<Option<Listed>, LakeError> {
         let [first, .., last] = group else {
             return Ok(group.first().copied());
         };
-        let Some(schema) = self.plan.tables.get(first.table).copied() else {
-            return Ok(None);
-        };
-        let mut rows = Table::new(schema);
+        let mut rows: Option<Table> = None;
         for file in group {
-            let name = self
-                .plan
-                .file(schema, file.unit, self.partition, (file.first, file.last));
-            let opened = SealedFile::open(&*self.objects, &name, schema);
-            match opened.and_then(|file| file.verified(&*self.objects)) {
-                Ok(more) => rows.append(more),
-                Err(LakeError::Missing { .. }) if may_be_gone(first.table) => {}
-                Err(error) => return Err(error),
+            match (self.read(file), &mut rows) {
+                (Ok(more), Some(rows)) => rows.append(more),
+                (Ok(more), None) => rows = Some(more),
+                (Err(LakeError::Missing { .. }), _) if merger.may_be_gone(first.table) => {}
+                (Err(error), _) => return Err(error),
             }
         }
-        if rows.rows() == 0 {
+        let Some(rows) = rows else {
             return Ok(None);
-        }
+        };
         let low = group.iter().map(|file| file.low).min().unwrap_or(0);
         let high = group.iter().map(|file| file.high).max().unwrap_or(0);
         let sheet = Sheet {
             table: first.table,
             unit: first.unit,
             ordinals: (first.first, last.last),
-            rows: &merge(first.table, rows)?,
+            rows: &merger.join(first.table, rows)?,
             bounds: (low, high),
         };
         self.put(&sheet).map(Some)
+    }
+
+    /// Adds the derived files of one of the first table's, unless they are there.
+    fn derive(
+        &mut self,
+        base: &Listed,
+        old: &Listing,
+        merger: &dyn Merger,
+        merged: &mut Vec<Listed>,
+    ) -> Result<(), LakeError> {
+        for table in self.plan.derived {
+            let mut there = old.files.iter().filter(|file| file.table == *table);
+            let there = there.find(|file| (file.first, file.last) == (base.first, base.last));
+            if let Some(file) = there {
+                merged.push(*file);
+                continue;
+            }
+            let sheet = Sheet {
+                table: *table,
+                unit: base.unit,
+                ordinals: (base.first, base.last),
+                rows: &merger.derive(*table, &self.read(base)?)?,
+                bounds: (base.low, base.high),
+            };
+            merged.push(self.put(&sheet)?);
+        }
+        Ok(())
+    }
+
+    /// The rows of a file, compared with their hash.
+    fn read(&self, file: &Listed) -> Result<Table, LakeError> {
+        let Some(schema) = self.plan.tables.get(file.table).copied() else {
+            return Err(LakeError::corrupt(self.plan.root, "no such table"));
+        };
+        let ordinals = (file.first, file.last);
+        let name = self.plan.file(schema, file.unit, self.partition, ordinals);
+        let opened = SealedFile::open(&*self.objects, &name, schema)?;
+        opened.verified(&*self.objects)
     }
 
     /// Deletes the files of a unit that its manifest has replaced.
@@ -356,6 +398,15 @@ impl View {
         Ok(uncovered(&manifest, &self.catalog, unit))
     }
 
+    /// The name of a file of the view.
+    pub(crate) fn name(&self, file: &Listed) -> String {
+        let schema = self.plan.tables.get(file.table);
+        let ordinals = (file.first, file.last);
+        schema.map_or_else(String::new, |schema| {
+            self.plan.file(schema, file.unit, self.partition, ordinals)
+        })
+    }
+
     /// Opens a file of the view.
     pub(crate) fn open_file(
         &self,
@@ -366,7 +417,7 @@ impl View {
             return Err(LakeError::corrupt(self.plan.root, "no such table"));
         };
         let ordinals = (file.first, file.last);
-        let name = self.plan.file(schema, file.unit, self.partition, ordinals);
+        let name = self.name(file);
         let opened = SealedFile::open(objects, &name, schema)?;
         let is_it = opened.partition == self.partition && opened.ordinals == ordinals;
         if is_it && opened.rows() as u64 == file.rows {
@@ -422,7 +473,7 @@ fn groups(files: &[Listed]) -> Vec<Vec<Listed>> {
     groups
 }
 
-/// The error of a listing that cannot be read.
+/// Partitions that have a catalog.
 pub(crate) fn partitions(
     objects: &dyn Objects,
     plan: &Plan,

@@ -362,6 +362,16 @@ fn temporaries_are_not_listed() {
 }
 
 #[test]
+fn a_folder_that_someone_removed_is_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let objects = LocalObjects::new(dir.path());
+    objects.put_new("a/b/c", b"x").unwrap();
+    std::fs::remove_dir_all(dir.path().join("a")).unwrap();
+    objects.put_new("a/b/d", b"y").unwrap();
+    assert_eq!(objects.read("a/b/d", 0..1).unwrap(), b"y");
+}
+
+#[test]
 fn far_times_have_a_place() {
     let dir = tempfile::tempdir().unwrap();
     let mut writer = LakeWriter::open(local(dir.path()), partition()).unwrap();

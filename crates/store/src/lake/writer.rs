@@ -12,13 +12,14 @@ use super::errors::LakeError;
 use super::objects::Objects;
 use super::personal::{self, PERSONAL, RECORDS};
 use super::places::{Grain, Plan, Unit};
-use super::shelf::{Sheet, Shelf, View};
+use super::shelf::{Merger, Sheet, Shelf, View};
 
 /// How the lake lays out its files.
 pub(crate) static LAKE: Plan = Plan {
     root: "lake",
     unit: Grain::Hour,
     tables: &[&CLICKS, &PERSONAL, &RECORDS],
+    derived: &[],
 };
 
 pub(crate) const CLICKS_TABLE: usize = 0;
@@ -49,6 +50,23 @@ pub struct LakeWriter {
     /// The last ordinal that was pushed.
     pushed: Ordinal,
     text: String,
+}
+
+/// Joining rows is sorting them; retention may have taken personal parts.
+struct LakeMerger;
+
+impl Merger for LakeMerger {
+    fn join(&self, table: usize, rows: Table) -> Result<Table, LakeError> {
+        Ok(sorted(table, &rows))
+    }
+
+    fn may_be_gone(&self, table: usize) -> bool {
+        table == PERSONAL_TABLE
+    }
+
+    fn derive(&self, _table: usize, _rows: &Table) -> Result<Table, LakeError> {
+        Ok(Table::new(&CLICKS)) // the lake derives nothing
+    }
 }
 
 struct Rows {
@@ -155,9 +173,7 @@ impl LakeWriter {
     ///
     /// [`LakeError`]; readers see the files as they were, or merged.
     pub fn merge(&mut self, Hour(hour): Hour) -> Result<(), LakeError> {
-        let merge = |table: usize, rows: Table| Ok(sorted(table, &rows));
-        let may_be_gone = |table| table == PERSONAL_TABLE;
-        self.shelf.merge(Unit(hour), &merge, &may_be_gone)
+        self.shelf.merge(Unit(hour), &LakeMerger)
     }
 
     /// Deletes the personal parts of an hour. Clicks and all numbers stay as they are.

@@ -13,8 +13,8 @@ use crate::lake::{Event, LakeRow, RuleHit, StoredPersonal, StoredRecord, StoredR
 /// Stands in every personal part.
 pub(crate) const CANARY: &str = "canary-of-a-person";
 
-/// 2026-11-23 21:50 UTC: batches cross an hour.
-pub(crate) const START: u64 = 1_795_470_600_000;
+/// 2026-11-23 23:50 UTC: batches cross an hour and a day.
+pub(crate) const START: u64 = 1_795_477_800_000;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Batch {
@@ -238,7 +238,7 @@ fn pseudonyms(dice: &mut Dice) -> Pseudonyms {
     }
 }
 
-fn rows(batches: &[Batch]) -> impl Iterator<Item = &OwnedRow> {
+pub(crate) fn rows(batches: &[Batch]) -> impl Iterator<Item = &OwnedRow> {
     let samples = batches.iter().flat_map(|batch| &batch.samples);
     samples.filter_map(|sample| match sample {
         Sample::Row(row) => Some(&**row),

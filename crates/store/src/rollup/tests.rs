@@ -1,0 +1,428 @@
+//! Promises of the rollups, each with a test that fails when it breaks.
+
+mod oracle;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::*;
+use crate::lake::tests::sample::{self, Batch, Dice};
+use crate::lake::{Cut, LakeError, LocalObjects, Objects};
+use tollgate_click::{Micros, Millis, Ordinal, Outcome, PartitionId};
+
+fn partition(number: u16) -> PartitionId {
+    PartitionId::new(number).unwrap()
+}
+
+fn local(root: &Path) -> Arc<dyn Objects> {
+    Arc::new(LocalObjects::new(root))
+}
+
+fn count(writer: &mut RollupWriter, batch: &Batch) {
+    for row in sample::rows(std::slice::from_ref(batch)) {
+        writer
+            .count(row.event, &row.facts, &row.judgement, row.reason)
+            .unwrap();
+    }
+}
+
+fn write(writer: &mut RollupWriter, batch: &Batch) -> Cut {
+    count(writer, batch);
+    writer.cut(batch.first, batch.last).unwrap()
+}
+
+fn everything(metrics: &[Metric], dimensions: &[Dimension]) -> Query {
+    Query {
+        metrics: metrics.to_vec(),
+        dimensions: dimensions.to_vec(),
+        filters: vec![],
+        from: Millis(sample::START - sample::START % 3_600_000 - 36_000_000),
+        to: Millis(sample::START - sample::START % 3_600_000 + 36_000_000),
+        limit: ROWS_MAX,
+    }
+}
+
+#[test]
+fn five_hundred_queries_give_what_a_naive_recount_gives() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut all = Vec::new();
+    let mut open = Vec::new();
+    for number in [0, 5] {
+        let batches = sample::batches(100 + u64::from(number), 6, 250);
+        let mut writer = RollupWriter::open(local(dir.path()), partition(number)).unwrap();
+        for (index, batch) in batches.iter().enumerate() {
+            match index {
+                5 => {
+                    // The last one is published and not in files.
+                    count(&mut writer, batch);
+                    writer.publish(batch.last).unwrap();
+                }
+                _ => assert_eq!(
+                    write(&mut writer, batch),
+                    Cut::Written { set_aside: vec![] }
+                ),
+            }
+            if index == 2 {
+                // Days are merged while later batches still bring cells for them.
+                writer
+                    .unmerged()
+                    .into_iter()
+                    .for_each(|day| writer.merge(day).unwrap());
+            }
+        }
+        all.extend(sample::rows(&batches).cloned());
+        open.push((partition(number), writer.open_minutes()));
+    }
+    let rollups = Rollups::new(local(dir.path()), open);
+    let seed = 4;
+    println!("seed {seed}");
+    let mut dice = Dice(seed);
+    let (mut rows, mut errors) = (0, 0);
+    for number in 0..500 {
+        let query = oracle::query(&mut dice);
+        let answer = rollups.answer(&query, None);
+        match (oracle::answer(&query, &all), answer) {
+            (Some(want), Ok(answer)) => {
+                assert_eq!(answer.rows, want, "query {number}: {query:?}");
+                rows += want.len();
+            }
+            (None, Err(QueryError::Currencies)) => errors += 1,
+            (want, answer) => panic!("query {number}: {query:?}: {want:?}, {answer:?}"),
+        }
+    }
+    assert!(rows > 5000, "{rows} rows are too few to mean something");
+    assert!(
+        (1..400).contains(&errors),
+        "{errors} queries with several currencies"
+    );
+}
+
+#[test]
+fn a_merge_changes_no_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let batches = sample::batches(110, 5, 200);
+    let mut writer = RollupWriter::open(local(dir.path()), partition(3)).unwrap();
+    batches
+        .iter()
+        .for_each(|batch| assert_ne!(write(&mut writer, batch), Cut::Before));
+    let queries: Vec<Query> = {
+        let mut dice = Dice(5);
+        (0..60).map(|_| oracle::query(&mut dice)).collect()
+    };
+    let ask = || {
+        let rollups = Rollups::new(local(dir.path()), []);
+        let answers = queries.iter().map(|query| rollups.answer(query, None));
+        let rows = answers.map(|answer| {
+            answer
+                .map(|answer| answer.rows)
+                .map_err(|it| it.to_string())
+        });
+        rows.collect::<Vec<_>>()
+    };
+    let before = ask();
+    for day in writer.unmerged() {
+        writer.merge(day).unwrap();
+    }
+    assert!(writer.unmerged().is_empty());
+    assert_eq!(ask(), before);
+    // By the hour, a merged day is read from fewer cells.
+    let query = everything(&[Metric::Gross], &[Dimension::Campaign]);
+    let coarse = Rollups::new(local(dir.path()), [])
+        .answer(&query, None)
+        .unwrap();
+    let query = everything(&[Metric::Gross], &[Dimension::Campaign, Dimension::Minute]);
+    let fine = Rollups::new(local(dir.path()), [])
+        .answer(&query, None)
+        .unwrap();
+    assert!(
+        coarse.cells < fine.cells,
+        "{} of {}",
+        coarse.cells,
+        fine.cells
+    );
+}
+
+#[test]
+fn the_same_clicks_give_the_same_files_whatever_was_published() {
+    let batches = sample::batches(111, 3, 150);
+    let run = |publish_every: usize| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = RollupWriter::open(local(dir.path()), partition(3)).unwrap();
+        for batch in &batches {
+            for (index, row) in sample::rows(std::slice::from_ref(batch)).enumerate() {
+                writer
+                    .count(row.event, &row.facts, &row.judgement, row.reason)
+                    .unwrap();
+                if index % publish_every == 0 {
+                    writer.publish(row.judgement.ordinal).unwrap();
+                }
+            }
+            writer.cut(batch.first, batch.last).unwrap();
+        }
+        for day in writer.unmerged() {
+            writer.merge(day).unwrap();
+        }
+        let mut files = Vec::new();
+        for table in ["minutes", "hours", "campaigns", "uniques"] {
+            for day in ["dt=2026-11-23", "dt=2026-11-24"] {
+                let folder = dir.path().join("rollup").join(table).join(day);
+                for entry in std::fs::read_dir(folder).unwrap() {
+                    let path = entry.unwrap().path();
+                    files.push((
+                        path.file_name().unwrap().to_owned(),
+                        std::fs::read(path).unwrap(),
+                    ));
+                }
+            }
+        }
+        files
+    };
+    let one = run(7);
+    assert_eq!(one.len(), 8);
+    assert_eq!(run(40), one);
+}
+
+#[test]
+fn each_click_counts_once_at_every_step() {
+    let dir = tempfile::tempdir().unwrap();
+    let batches = sample::batches(112, 3, 100);
+    let mut writer = RollupWriter::open(local(dir.path()), partition(3)).unwrap();
+    let rollups = Rollups::new(local(dir.path()), [(partition(3), writer.open_minutes())]);
+    let query = everything(&[Metric::Records, Metric::Impressions, Metric::Gross], &[]);
+    let check = |done: &[Batch], through: Ordinal| {
+        let answer = rollups.answer(&query, None).unwrap();
+        let rows: Vec<_> = sample::rows(done).cloned().collect();
+        assert_eq!(answer.rows, oracle::answer(&query, &rows).unwrap());
+        assert_eq!(answer.through, [(partition(3), through)]);
+    };
+    for index in 0..batches.len() {
+        count(&mut writer, &batches[index]);
+        let before = index
+            .checked_sub(1)
+            .map_or(Ordinal(0), |before| batches[before].last);
+        check(&batches[..index], before); // not published yet
+        writer.publish(batches[index].last).unwrap();
+        check(&batches[..=index], batches[index].last);
+        writer
+            .cut(batches[index].first, batches[index].last)
+            .unwrap();
+        check(&batches[..=index], batches[index].last);
+        writer
+            .unmerged()
+            .into_iter()
+            .for_each(|day| writer.merge(day).unwrap());
+        check(&batches[..=index], batches[index].last);
+    }
+    // A replay after a restart counts nothing twice.
+    let mut writer = RollupWriter::open(local(dir.path()), partition(3)).unwrap();
+    for batch in &batches {
+        count(&mut writer, batch);
+        assert_eq!(writer.cut(batch.first, batch.last).unwrap(), Cut::Before);
+    }
+    check(&batches, batches[2].last);
+}
+
+#[test]
+fn a_cut_that_fails_can_be_tried_again_and_counts_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let batches = sample::batches(113, 1, 100);
+    let mut writer = RollupWriter::open(local(dir.path()), partition(3)).unwrap();
+    count(&mut writer, &batches[0]);
+    std::fs::write(dir.path().join("rollup"), b"in the way").unwrap();
+    let error = writer.cut(batches[0].first, batches[0].last).unwrap_err();
+    assert!(matches!(error, LakeError::Io { .. }), "{error}");
+    std::fs::remove_file(dir.path().join("rollup")).unwrap();
+    writer.cut(batches[0].first, batches[0].last).unwrap();
+    let query = everything(&[Metric::Records, Metric::Uniques], &[Dimension::Campaign]);
+    let answer = Rollups::new(local(dir.path()), [])
+        .answer(&query, None)
+        .unwrap();
+    let clicks: i64 = answer.rows.iter().map(|row| row.values[0]).sum();
+    let want = sample::rows(&batches)
+        .filter(|row| row.event == crate::lake::Event::Click)
+        .count();
+    assert_eq!(clicks, want as i64);
+    assert!(answer.rows.iter().any(|row| row.values[1] > 0));
+}
+
+#[test]
+fn visitors_are_estimated_and_survive_merges() {
+    let dir = tempfile::tempdir().unwrap();
+    let batches = sample::batches(114, 4, 600);
+    let mut writer = RollupWriter::open(local(dir.path()), partition(3)).unwrap();
+    for batch in &batches {
+        write(&mut writer, batch);
+    }
+    let rows: Vec<_> = sample::rows(&batches).cloned().collect();
+    for (merged, dimensions) in [
+        (false, vec![]),
+        (false, vec![Dimension::Campaign]),
+        (true, vec![]),
+        (true, vec![Dimension::Advertiser, Dimension::Hour]),
+        (true, vec![Dimension::Day]),
+    ] {
+        if merged {
+            writer
+                .unmerged()
+                .into_iter()
+                .for_each(|day| writer.merge(day).unwrap());
+        }
+        let query = everything(&[Metric::Uniques], &dimensions);
+        let answer = Rollups::new(local(dir.path()), [])
+            .answer(&query, None)
+            .unwrap();
+        let want = oracle::uniques(&query, &rows);
+        assert_eq!(answer.rows.len(), want.len());
+        for (row, (keys, want)) in answer.rows.iter().zip(want) {
+            assert_eq!(row.keys, keys);
+            let off = (row.values[0] - want).abs();
+            assert!(
+                off * 10 <= want,
+                "{keys:?}: {} instead of {want}",
+                row.values[0]
+            );
+        }
+    }
+    for dimension in [Dimension::Publisher, Dimension::Minute, Dimension::Outcome] {
+        let query = everything(&[Metric::Uniques], &[dimension]);
+        let answer = Rollups::new(local(dir.path()), []).answer(&query, None);
+        assert!(matches!(answer, Err(QueryError::Uniques)), "{dimension:?}");
+    }
+}
+
+#[test]
+fn what_is_asked_badly_is_refused_with_a_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = RollupWriter::open(local(dir.path()), partition(3)).unwrap();
+    write(&mut writer, &sample::batches(115, 1, 200)[0]);
+    let good = everything(&[Metric::Gross], &[Dimension::Campaign, Dimension::Minute]);
+    let rollups = || Rollups::new(local(dir.path()), []);
+    let refused = |change: &dyn Fn(&mut Query)| {
+        let mut query = good.clone();
+        change(&mut query);
+        rollups().answer(&query, None).unwrap_err()
+    };
+    let filter = |dimension, any_of| Filter { dimension, any_of };
+    assert!(matches!(
+        refused(&|it| it.metrics.clear()),
+        QueryError::NoMetrics
+    ));
+    assert!(matches!(
+        refused(&|it| it.metrics.push(Metric::Gross)),
+        QueryError::Twice(_)
+    ));
+    assert!(matches!(
+        refused(&|it| it.dimensions.push(Dimension::Minute)),
+        QueryError::Twice(_)
+    ));
+    assert!(matches!(refused(&|it| it.to = it.from), QueryError::Range));
+    assert!(matches!(refused(&|it| it.to.0 += 1), QueryError::Range));
+    assert!(matches!(refused(&|it| it.limit = 0), QueryError::Limit));
+    assert!(matches!(
+        refused(&|it| it.limit = usize::MAX),
+        QueryError::Limit
+    ));
+    let text = Key::Text("1".to_owned());
+    assert!(matches!(
+        refused(&|it| it
+            .filters
+            .push(filter(Dimension::Campaign, vec![text.clone()]))),
+        QueryError::FilterKind(Dimension::Campaign)
+    ));
+    assert!(matches!(
+        refused(&|it| it
+            .filters
+            .push(filter(Dimension::Country, vec![Key::Number(1)]))),
+        QueryError::FilterKind(Dimension::Country)
+    ));
+    let many = vec![Key::Number(1); FILTER_VALUES_MAX + 1];
+    assert!(matches!(
+        refused(&|it| it.filters.push(filter(Dimension::Ad, many.clone()))),
+        QueryError::TooManyValues
+    ));
+    let few = |groups, cells| rollups().limited(Limits { groups, cells });
+    let answer = few(3, 1_000_000).answer(&good, None);
+    assert!(matches!(answer, Err(QueryError::TooManyGroups(3))));
+    let answer = few(1_000_000, 10).answer(&good, None);
+    assert!(matches!(answer, Err(QueryError::TooManyCells(10))));
+    let answer = rollups()
+        .answer(
+            &Query {
+                limit: 2,
+                ..good.clone()
+            },
+            None,
+        )
+        .unwrap();
+    assert!(answer.more && answer.rows.len() == 2);
+    let other = rollups().answer(&good, Some(&[partition(4)])).unwrap();
+    assert!(other.rows.is_empty() && other.through.is_empty());
+}
+
+#[test]
+fn sums_that_leave_64_bits_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = RollupWriter::open(local(dir.path()), partition(3)).unwrap();
+    let mut row = sample::row(&mut Dice(1), 1, sample::START);
+    row.event = crate::lake::Event::Click;
+    row.judgement.outcome = Outcome::Billed;
+    row.judgement.charge = Micros(i64::MAX - 1);
+    for ordinal in 1..=2 {
+        row.judgement.ordinal = Ordinal(ordinal);
+        // Another minute, so that the cells stay apart and only the query's sum is too large.
+        row.facts.campaign.0 += 1;
+        writer
+            .count(row.event, &row.facts, &row.judgement, "")
+            .unwrap();
+    }
+    row.judgement.ordinal = Ordinal(3);
+    let error = writer
+        .count(row.event, &row.facts, &row.judgement, "")
+        .unwrap_err();
+    assert!(matches!(error, LakeError::Overflow), "{error}");
+    writer.cut(Ordinal(1), Ordinal(2)).unwrap();
+    let query = everything(&[Metric::Spend], &[]);
+    let answer = Rollups::new(local(dir.path()), []).answer(&query, None);
+    assert!(matches!(answer, Err(QueryError::Overflow)));
+}
+
+#[test]
+fn damage_is_an_error_that_names_the_file_and_never_another_sum() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = RollupWriter::open(local(dir.path()), partition(3)).unwrap();
+    write(&mut writer, &sample::batches(116, 1, 100)[0]);
+    let query = everything(
+        &[Metric::Gross, Metric::Net],
+        &[Dimension::Campaign, Dimension::Minute],
+    );
+    let ask = || Rollups::new(local(dir.path()), []).answer(&query, None);
+    let before = ask().unwrap().rows;
+    let folder = dir.path().join("rollup/minutes/dt=2026-11-23");
+    let path = std::fs::read_dir(&folder)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let bytes = std::fs::read(&path).unwrap();
+    let mut found = 0;
+    for at in (0..bytes.len()).step_by(11) {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 4;
+        std::fs::write(&path, damaged).unwrap();
+        match ask() {
+            Ok(answer) => assert_eq!(answer.rows, before, "byte {at}"),
+            Err(QueryError::Files(LakeError::Corrupt { name, .. })) => {
+                assert!(path.ends_with(&name), "{name}");
+                found += 1;
+            }
+            Err(error) => panic!("byte {at}: {error}"),
+        }
+    }
+    assert!(found > 100, "{found} of {}", bytes.len() / 11);
+    std::fs::remove_file(&path).unwrap();
+    assert!(matches!(
+        ask(),
+        Err(QueryError::Files(LakeError::Missing { .. }))
+    ));
+}

@@ -1,0 +1,263 @@
+//! The writing half of the rollups: one partition, in the order of its ordinals.
+//!
+//! Cells gather in memory. `publish`, each second, shows them to readers in this process; `cut`,
+//! at the ticks of the log, puts them into files by day. A cut writes what came since the one
+//! before, whatever minute it is reported in: a late click adds a cell to a file of its day, and
+//! sums are made by whoever reads. Merging a day adds equal cells up and derives coarser tables.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tollgate_click::{ClickFacts, Judgement, Millis, Minute, Ordinal, PartitionId};
+
+use super::cells::{At, CAMPAIGNS, Filling, HOURS, MINUTES, Shape, add_up};
+use super::uniques::{self, UNIQUES, Visitors};
+use crate::lake::columns::Table;
+use crate::lake::places::{Grain, Plan, Unit};
+use crate::lake::shelf::{Merger, Sheet, Shelf};
+use crate::lake::{Cut, Event, LakeError, Objects};
+
+/// How the rollups lay out their files.
+pub(crate) static ROLLUP: Plan = Plan {
+    root: "rollup",
+    unit: Grain::Day,
+    tables: &[&MINUTES, &UNIQUES, &HOURS, &CAMPAIGNS],
+    derived: &[HOURS_TABLE, CAMPAIGNS_TABLE],
+};
+
+pub(crate) const MINUTES_TABLE: usize = 0;
+pub(crate) const UNIQUES_TABLE: usize = 1;
+pub(crate) const HOURS_TABLE: usize = 2;
+pub(crate) const CAMPAIGNS_TABLE: usize = 3;
+
+/// A day of the rollups, in UTC, counted since the Unix epoch.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Day(pub u32);
+
+/// What is published and not in files yet.
+#[derive(Clone, Default)]
+pub(crate) struct Published {
+    /// Where the files end that this goes on from.
+    pub(crate) base: Ordinal,
+    /// The last ordinal that is counted in it.
+    pub(crate) through: Ordinal,
+    /// Cells, a table a second.
+    pub(crate) cells: Vec<Arc<Table>>,
+}
+
+/// The open minutes of a partition, for readers in the same process.
+#[derive(Clone, Default)]
+pub struct OpenMinutes(Arc<RwLock<Published>>);
+
+impl OpenMinutes {
+    pub(crate) fn get(&self) -> Published {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn set(&self, change: impl FnOnce(&mut Published)) {
+        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// Writes the rollups of one partition.
+pub struct RollupWriter {
+    shelf: Shelf,
+    filling: Filling,
+    visitors: Visitors,
+    open: OpenMinutes,
+    /// The last ordinal that was counted.
+    counted: Ordinal,
+}
+
+impl RollupWriter {
+    /// Opens the rollups of a partition where they were left.
+    ///
+    /// # Errors
+    ///
+    /// [`LakeError`] when the catalog cannot be read.
+    pub fn open(
+        objects: Arc<dyn Objects>,
+        partition: PartitionId,
+    ) -> Result<RollupWriter, LakeError> {
+        let shelf = Shelf::open(objects, &ROLLUP, partition)?;
+        let open = OpenMinutes::default();
+        open.set(|open| open.base = shelf.through());
+        Ok(RollupWriter {
+            shelf,
+            filling: Filling::new(),
+            visitors: Visitors::new(),
+            open,
+            counted: Ordinal(0),
+        })
+    }
+
+    /// The last ordinal up to which every click is in files: the rollups' watermark.
+    pub fn through(&self) -> Ordinal {
+        self.shelf.through()
+    }
+
+    /// What readers in this process see beside the files.
+    pub fn open_minutes(&self) -> OpenMinutes {
+        self.open.clone()
+    }
+
+    /// Counts a click or impression. Ordinals must rise; one up to the watermark is in files and
+    /// is not counted again.
+    ///
+    /// # Errors
+    ///
+    /// [`LakeError::RowOrder`] when they do not, [`LakeError::Overflow`] when a sum leaves its
+    /// range; nothing was counted.
+    pub fn count(
+        &mut self,
+        event: Event,
+        facts: &ClickFacts,
+        judgement: &Judgement,
+        reason: &str,
+    ) -> Result<(), LakeError> {
+        let ordinal = judgement.ordinal;
+        if ordinal <= self.shelf.through() {
+            return Ok(());
+        }
+        if ordinal <= self.counted {
+            let partition = self.shelf.partition;
+            return Err(LakeError::RowOrder { partition, ordinal });
+        }
+        self.filling.count(event, facts, judgement, reason)?;
+        self.visitors.count(event, facts, judgement)?;
+        self.counted = ordinal;
+        Ok(())
+    }
+
+    /// Shows what was counted up to `through` to readers of [`Self::open_minutes`].
+    ///
+    /// # Errors
+    ///
+    /// [`LakeError::Overflow`].
+    pub fn publish(&mut self, through: Ordinal) -> Result<(), LakeError> {
+        let cells = self.filling.take()?;
+        self.open.set(|open| {
+            open.through = through;
+            if cells.rows() > 0 {
+                open.cells.push(Arc::new(cells));
+            }
+        });
+        Ok(())
+    }
+
+    /// Writes what was counted as the batch of ordinals `first` to `last`, one file per day, and
+    /// then moves the watermark. After an error the same cut can be tried again.
+    ///
+    /// # Errors
+    ///
+    /// [`LakeError`]; the watermark has not moved.
+    pub fn cut(&mut self, first: Ordinal, last: Ordinal) -> Result<Cut, LakeError> {
+        if !self.shelf.wants((first, last))? {
+            return Ok(Cut::Before);
+        }
+        if self.counted > last {
+            return Err(LakeError::RowOrder {
+                partition: self.shelf.partition,
+                ordinal: self.counted,
+            });
+        }
+        // From here on, what was counted is kept in `open` until it is in files.
+        self.publish(last)?;
+        let mut rows = Table::new(&MINUTES);
+        for cells in self.open.get().cells {
+            rows.append((*cells).clone());
+        }
+        self.shelf.forget_batch();
+        let cells = add_up(&rows, Shape::Minutes)?;
+        self.write(MINUTES_TABLE, &cells, At::Minute as usize, (first, last))?;
+        let visitors = self.visitors.table();
+        self.write(UNIQUES_TABLE, &visitors, At::Minute as usize, (first, last))?;
+        let set_aside = self.shelf.commit(last)?;
+        self.visitors = Visitors::new();
+        self.open.set(|open| {
+            *open = Published {
+                base: last,
+                through: last,
+                cells: Vec::new(),
+            }
+        });
+        Ok(Cut::Written { set_aside })
+    }
+
+    /// Days with files that are not merged yet, oldest first. The caller knows which of them are
+    /// closed.
+    pub fn unmerged(&self) -> Vec<Day> {
+        let units = self.shelf.unmerged().into_iter();
+        units.map(|Unit(day)| Day(day)).collect()
+    }
+
+    /// Merges the files of a day and derives the coarser tables; may be repeated. No sum changes.
+    ///
+    /// # Errors
+    ///
+    /// [`LakeError`]; readers see the files as they were, or merged.
+    pub fn merge(&mut self, Day(day): Day) -> Result<(), LakeError> {
+        self.shelf.merge(Unit(day), &RollupMerger)
+    }
+
+    fn write(
+        &mut self,
+        table: usize,
+        rows: &Table,
+        minute: usize,
+        ordinals: (Ordinal, Ordinal),
+    ) -> Result<(), LakeError> {
+        let mut days: BTreeMap<Unit, Vec<u32>> = BTreeMap::new();
+        for row in 0..rows.rows() {
+            let at = Minute(rows.u64(minute, row) as u32).start();
+            days.entry(unit(at)).or_default().push(row as u32);
+        }
+        for (unit, of_day) in days {
+            let rows = rows.take(&of_day);
+            let minutes = (0..rows.rows()).map(|row| rows.u64(minute, row));
+            let bounds = (
+                minutes.clone().min().unwrap_or(0),
+                minutes.max().unwrap_or(0),
+            );
+            self.shelf.write(&Sheet {
+                table,
+                unit,
+                ordinals,
+                rows: &rows,
+                bounds,
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn unit(at: Millis) -> Unit {
+    ROLLUP.unit.of(at)
+}
+
+/// Joining cells is adding them up.
+struct RollupMerger;
+
+impl Merger for RollupMerger {
+    fn join(&self, table: usize, rows: Table) -> Result<Table, LakeError> {
+        match table {
+            UNIQUES_TABLE => uniques::join(&rows),
+            _ => add_up(&rows, Shape::Minutes),
+        }
+    }
+
+    fn may_be_gone(&self, _table: usize) -> bool {
+        false
+    }
+
+    fn derive(&self, table: usize, rows: &Table) -> Result<Table, LakeError> {
+        let shape = match table {
+            HOURS_TABLE => Shape::Hours,
+            _ => Shape::Campaigns,
+        };
+        add_up(rows, shape)
+    }
+}
