@@ -1,10 +1,9 @@
 //! Runs `cargo test` over the workspace and reads what it says.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -35,7 +34,6 @@ pub(super) fn run(root: &Path, summary: &mut Summary) -> Result<()> {
         .stdin(Stdio::null())
         .stderr(writer.try_clone()?)
         .stdout(writer)
-        .process_group(0)
         .spawn()
         .context("starting cargo test")?;
     let mut listener = Listener::default();
@@ -47,7 +45,7 @@ pub(super) fn run(root: &Path, summary: &mut Summary) -> Result<()> {
         Ok(())
     })?;
     if hung {
-        end_group(&child);
+        end(child.id());
     }
     let succeeded = child.wait()?.success();
     listener.close(succeeded, hung);
@@ -82,11 +80,20 @@ fn follow(reader: io::PipeReader, mut each: impl FnMut(&str) -> Result<()>) -> R
     }
 }
 
-/// Ends cargo and the test that hangs below it: the group is ours alone.
-fn end_group(child: &Child) {
-    let group = format!("-{}", child.id());
+/// Ends cargo and what it has started, the last one first: a test that hangs is at the end.
+fn end(process: u32) {
+    let path = format!("/proc/{process}/task/{process}/children");
+    let children = fs::read_to_string(path).unwrap_or_default();
+    children
+        .split_whitespace()
+        .filter_map(|child| child.parse().ok())
+        .for_each(end);
     // If it is gone already, that is what was wanted.
-    drop(Command::new("kill").args(["-KILL", "--", &group]).status());
+    drop(
+        Command::new("kill")
+            .args(["-KILL", &process.to_string()])
+            .status(),
+    );
 }
 
 /// Understands the lines of cargo and of the test harness.
