@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks vectors.json against click-url-v1.md, from its text alone and with nothing but the standard library.
+"""Checks vectors.json against click-url-v1.md, from its text alone, with the standard library only.
 
 Usage: check_vectors.py [vectors.json]. Exit code 0 if every vector agrees, 1 if one does not.
 The first half of the file is what an ad server needs to mint links.
@@ -34,7 +34,8 @@ def body_of(link):
     price, lpurl = link["price_micros"], link["lpurl"]
     flags = link["test"] + 2 * (price is not None) + 4 * (lpurl is not None) + 8 * link["escaping"]
     body = b"\x01" + varint(link["key"]) + bytes([flags]) + uuid.UUID(link["nonce"]).bytes
-    numbers = ["window_s", "expires_at_ms", "advertiser", "campaign", "ad", "publisher", "placement"]
+    numbers = ["window_s", "expires_at_ms"]
+    numbers += ["advertiser", "campaign", "ad", "publisher", "placement"]
     for name in numbers:
         body += varint(int(link[name]))
     if price is not None:
@@ -177,7 +178,9 @@ def open_token(token, keys, now):
 
 PLAIN = r"A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=|{}-"
 ESCAPE = r"%(?:[2-6][0-9A-Fa-f]|7[0-9A-Ea-e]|[89A-Fa-f][0-9A-Fa-f])"
-DESTINATION = re.compile(rf"(https?)://(?=(?:[{PLAIN}]|{ESCAPE})*\Z)([^/?#@{{}}]*)(?:[/?#].*)?", re.ASCII)
+DESTINATION = re.compile(
+    rf"(https?)://(?=(?:[{PLAIN}]|{ESCAPE})*\Z)([^/?#@{{}}]*)(?:[/?#].*)?", re.ASCII
+)
 AUTHORITY = re.compile(r"(\[[^\]%]*\]|[^:\[\]]*)(?::([1-9][0-9]{0,4}))?", re.ASCII)
 
 
@@ -202,7 +205,8 @@ def check_destination(text):
 # --- query and macros, sections 5 and 6 -----------------------------------------------------
 
 SUBS = ["sub1", "sub2", "sub3", "sub4", "sub5"]
-PLATFORMS = "gclid dclid gbraid wbraid fbclid twclid msclkid li_fat_id rdclid ttclid yclid epik".split()
+PLATFORMS = "gclid dclid gbraid wbraid fbclid twclid msclkid".split()
+PLATFORMS += "li_fat_id rdclid ttclid yclid epik".split()
 SIGNED = """alg version key nonce window expires advertiser campaign ad publisher placement price
 test escaping destination lpurl""".split()
 
@@ -245,7 +249,8 @@ def escaped(value, level):
 def expand(link, click_id, kept):
     values = {name: b"" for name in SUBS + PLATFORMS}
     values |= kept | {"click_id": click_id.encode(), "lpurl": (link["lpurl"] or "").encode()}
-    values |= {name: str(link[name]).encode() for name in ["campaign", "ad", "publisher", "placement"]}
+    numbered = ["campaign", "ad", "publisher", "placement"]
+    values |= {name: str(link[name]).encode() for name in numbered}
 
     def replace(found):
         value = values.get(found[1].decode())
@@ -279,7 +284,8 @@ def main():
     for vector in vectors["signed"]:
         name, link = vector["name"], vector["link"]
         expect(name + ": body", body_of(link).hex(), vector["body_hex"])
-        expect(name + ": token", sign(link, bytes.fromhex(keys[link["key"]]["secret"])), vector["token"])
+        secret = bytes.fromhex(keys[link["key"]]["secret"])
+        expect(name + ": token", sign(link, secret), vector["token"])
         opened = outcome(lambda: open_token(vector["token"], keys, vector["now_ms"]))
         expect(name, opened, (link, vector["test"]))
         location = outcome(lambda: expand(link, vectors["click_id"], read_query(vector["query"])))

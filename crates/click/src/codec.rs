@@ -165,7 +165,9 @@ mod tests {
         }
 
         #[test]
-        fn any_accepted_varint_is_the_shortest(bytes in proptest::collection::vec(any::<u8>(), 1..12)) {
+        fn any_accepted_varint_is_the_shortest(
+            bytes in proptest::collection::vec(any::<u8>(), 1..12),
+        ) {
             let mut reader = Reader::new(&bytes);
             if let Ok(value) = reader.varint("n") {
                 let mut again = Vec::new();

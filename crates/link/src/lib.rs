@@ -5,8 +5,9 @@
 //!
 //! Reading order is the way of a link: its bytes ([`token`]), the MAC over them ([`mac`]),
 //! minting ([`sign`]), the keys that are trusted ([`keyring`]) and opening with them
-//! ([`verify`]), or reading without them ([`explain`]); then what a link may point at ([`destination`]), what rides along in the query
-//! ([`query`]) and what becomes of the macros in the destination ([`macros`]).
+//! ([`verify`]), or reading without them ([`explain`]); then what a link may point at
+//! ([`destination`]), what rides along in the query ([`query`]) and what becomes of the macros
+//! in the destination ([`macros`]).
 
 pub mod nonce;
 pub mod token;

@@ -172,7 +172,8 @@ impl Random {
 prop_compose! {
     fn ids()(
         key in 1u32..=3, advertiser: u32, campaign: u64, ad: u64, publisher: u32, placement: u64,
-        nonce_at in 0..NOW.0, random: u128, window_s in 1u32..=2_592_000, life in 1u64..34_560_000_000,
+        nonce_at in 0..NOW.0, random: u128, window_s in 1u32..=2_592_000,
+        life in 1u64..34_560_000_000,
         price in proptest::option::of(0i64..), test: bool, escaping in 0u8..=2,
     ) -> ClickLink<'static> {
         ClickLink {

@@ -7,8 +7,9 @@ use crate::appender::Batch;
 
 /// A commit of at most so many records does not make the next one wait for company.
 pub(crate) const FEW_RECORDS: u64 = 4;
-/// After so long the writer itself wakes waiters whose leader has not done it.
-pub(crate) const LEADER_PATIENCE: Duration = Duration::from_millis(10);
+/// After so long the writer itself wakes waiters whose leader has not done it. Long enough for a
+/// thread with thousands of tasks before the leader's: a wake from here is a system call each.
+pub(crate) const LEADER_PATIENCE: Duration = Duration::from_millis(500);
 
 /// The monotonic clock.
 #[expect(

@@ -128,7 +128,10 @@ fn check_functions(file: &File, ratchet: &[(&str, &str, usize)], findings: &mut 
         if lines > allowed {
             let message = format!("`{name}` has {lines} lines, at most {allowed}: split it");
             // A table of cases is one function, however many cases it has.
-            let is_test = file.path.contains("tests/") || file.path.ends_with("tests.rs");
+            let is_test = ["tests/", "examples/"]
+                .iter()
+                .any(|folder| file.path.contains(folder))
+                || file.path.ends_with("tests.rs");
             findings.push(match is_test && row.is_none() {
                 true => file.warning(line, message),
                 false => file.error(line, message),

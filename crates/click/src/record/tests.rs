@@ -45,7 +45,8 @@ prop_compose! {
         source in source(),
         (advertiser, campaign, ad, publisher, placement)
             in any::<(u32, u64, u64, u32, u64)>(),
-        (test, head, hosting, class, ack) in (any::<bool>(), any::<bool>(), any::<bool>(), 0..6usize, 0..3usize),
+        (test, head, hosting) in any::<(bool, bool, bool)>(),
+        (class, ack) in (0..6usize, 0..3usize),
         country in proptest::option::of("[A-Z]{2}"),
         (data_set, pseudonym_key, control, personal_digest) in any::<(u32, u32, u64, [u8; 16])>(),
         pseudonyms in pseudonyms(),
@@ -216,7 +217,8 @@ proptest! {
     /// One record has one encoding: whatever is accepted is written back byte for byte.
     #[test]
     fn damaged_bytes_are_refused_or_mean_just_what_they_say(
-        record in record(), at in any::<prop::sample::Index>(), bit in 0..8u8, cut in any::<prop::sample::Index>(),
+        record in record(), at in any::<prop::sample::Index>(), bit in 0..8u8,
+        cut in any::<prop::sample::Index>(),
     ) {
         let mut bytes = Vec::new();
         record.encode(&mut bytes);
@@ -232,7 +234,9 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_decode_or_fail_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+    fn any_bytes_decode_or_fail_without_panic(
+        bytes in proptest::collection::vec(any::<u8>(), 0..300),
+    ) {
         if let Ok(record) = Record::decode(&bytes) {
             let mut again = Vec::new();
             record.encode(&mut again);
@@ -250,7 +254,9 @@ proptest! {
         salt: [u8; 16], address: Option<IpAddr>,
         agent in proptest::collection::vec(any::<u8>(), 0..1200),
         referrer in proptest::collection::vec(any::<u8>(), 0..100),
-        subs in proptest::array::uniform5(proptest::option::of(proptest::collection::vec(any::<u8>(), 0..9))),
+        subs in proptest::array::uniform5(
+            proptest::option::of(proptest::collection::vec(any::<u8>(), 0..9))
+        ),
     ) {
         let personal = Personal {
             salt, address, agent: &agent, referrer: &referrer, language: b"de-DE,de;q=0.9",

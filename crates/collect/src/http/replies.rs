@@ -212,7 +212,8 @@ const DATE_BYTES: usize = 29;
 
 thread_local! {
     /// The second that was formatted last.
-    static DATE: Cell<(u64, [u8; DATE_BYTES])> = const { Cell::new((u64::MAX, [b' '; DATE_BYTES])) };
+    static DATE: Cell<(u64, [u8; DATE_BYTES])> =
+        const { Cell::new((u64::MAX, [b' '; DATE_BYTES])) };
 }
 
 /// The value of `Date` (RFC 9110, IMF-fixdate), formatted once a second.
