@@ -30,7 +30,7 @@ use thiserror::Error;
 use tollgate_click::{AdvertiserId, CampaignId, Minute, PublisherId};
 
 use super::account::{Account, Holder};
-use super::errors::LedgerError;
+use super::errors::{Fault, LedgerError, Place};
 use super::posting::Line;
 use super::stored::EntryKey;
 use super::{EntryQuery, LedgerReads, Of};
@@ -249,12 +249,18 @@ pub(crate) fn each_entry<E: From<LedgerError>>(
     let mut after = None;
     loop {
         let page = ledger.entries(query, after, PAGE)?;
-        for entry in &page {
-            visit(entry.key, &entry.line)?;
+        if page.is_empty() {
+            return Ok(());
         }
-        match page.last() {
-            None => return Ok(()),
-            Some(last) => after = Some(last.key),
+        for entry in &page {
+            // Summing an entry twice, or for ever, is worse than to stop.
+            if after >= Some(entry.key) {
+                let what = "order of entries";
+                let fault = Fault::new(Place::Storage, what, "rising keys", "a page that repeats");
+                return Err(LedgerError::from(fault).into());
+            }
+            visit(entry.key, &entry.line)?;
+            after = Some(entry.key);
         }
     }
 }
