@@ -125,8 +125,8 @@ impl Writer {
         if taken.is_empty() {
             return;
         }
-        self.pace.commit_began = now();
-        self.pace.commit_records = taken.iter().map(|taken| u64::from(taken.records)).sum();
+        let records = taken.iter().map(|taken| u64::from(taken.records)).sum();
+        self.pace.commit_begins(records, &self.shared.options);
         let (mut block, mut bytes) = (Vec::new(), 0);
         for taken in taken {
             if bytes + taken.frames.len() > self.shared.options.block_bytes_max {
