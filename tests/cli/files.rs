@@ -2,6 +2,9 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+
+use tollgate_log::{Partition, PartitionSet, Read, ReadBudget, ReadFrom, RealDisk, SegmentLog};
 
 use super::world::{World, call, campaign, eventually, link, refused, request};
 
@@ -246,4 +249,36 @@ fn a_revoked_key_stops_within_seconds_and_for_good() {
     fs::write(&keys, revoked).unwrap();
     let server = world.serve();
     assert_eq!(server.click(&path).status, 403, "after a restart too");
+}
+
+/// A secret stands in the control partition's second part, in the snapshot and nowhere else.
+#[test]
+fn secrets_stay_in_the_control_partition() {
+    let world = World::new();
+    world.serve().end("-TERM");
+    let line = fs::read_to_string(world.path("keys.ndjson")).unwrap();
+    let line: serde_json::Value = serde_json::from_str(line.trim()).unwrap();
+    let hex = line["secret"].as_str().unwrap();
+    let byte = |place| u8::from_str_radix(&hex[place..place + 2], 16).unwrap();
+    let secret: Vec<u8> = (0..64).step_by(2).map(byte).collect();
+    let log = SegmentLog::open_readonly(Arc::new(RealDisk), &world.path("data/log")).unwrap();
+    let mut reader = log.reader(PartitionSet::all(), ReadFrom::Start).unwrap();
+    let mut found = Vec::new();
+    let holds = |bytes: &[u8]| bytes.windows(32).any(|window| window == secret);
+    let progress = reader.read(ReadBudget::default(), &mut |record| {
+        assert!(
+            !holds(record.facts),
+            "in the facts of {:?}",
+            record.partition
+        );
+        if record.personal.is_some_and(holds) {
+            found.push(record.partition);
+        }
+    });
+    assert!(progress.unwrap().at_end);
+    assert_eq!(
+        found,
+        [Partition(16)],
+        "the control partition stands behind the last one"
+    );
 }
