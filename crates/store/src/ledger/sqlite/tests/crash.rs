@@ -4,6 +4,7 @@
 //! parent opens the ledger, verifies all of it and lets the next child go on.
 
 use std::env;
+use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio, exit};
@@ -23,6 +24,8 @@ const COMMITS_MAX: u32 = 2_000;
 /// How a child ends whose disk is full, or fails.
 const FULL: i32 = 40;
 const UNCERTAIN: i32 = 41;
+/// What a child says before its first commit.
+const READY: &str = "posting from now on";
 const KILLS: &str = "TOLLGATE_LEDGER_KILLS";
 
 /// The commit that every child makes after a watermark: a function of where it stands, as a
@@ -56,6 +59,7 @@ fn child() {
         };
         ledger.connection.progress_handler(1, Some(kill)).unwrap();
     }
+    eprintln!("{READY}");
     // It is killed long before; the end is for a kill that never comes.
     for _ in 0..COMMITS_MAX {
         let request = next_commit(&worker);
@@ -81,7 +85,7 @@ fn start(test: &str, file: &Path, steps: Option<u64>) -> Child {
     }
     command
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap()
 }
@@ -148,14 +152,16 @@ fn a_process_killed_at_any_time_leaves_a_whole_ledger() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("ledger.db");
     drop(SqliteLedger::create(&path, 1).unwrap());
-    let mut last = 0;
+    let (mut last, mut posted) = (0, 0);
     for number in 0..kills {
         let mut process = start(
             "a_process_killed_at_any_time_leaves_a_whole_ledger",
             &path,
             None,
         );
-        sleep(Duration::from_millis(10 + random.below(40)));
+        let said = BufReader::new(process.stderr.take().unwrap());
+        assert!(said.lines().any(|line| line.unwrap() == READY));
+        sleep(Duration::from_micros(random.below(30_000)));
         process.kill().unwrap();
         process.wait().unwrap();
         recovered(&path, &mut last);
@@ -163,10 +169,15 @@ fn a_process_killed_at_any_time_leaves_a_whole_ledger() {
             // Verifying all of a ledger that only grows would be most of the test.
             std::fs::remove_file(&path).unwrap();
             drop(SqliteLedger::create(&path, 1).unwrap());
-            assert!(last > 0, "nothing was posted in 20 runs");
-            last = 0;
+            posted += std::mem::take(&mut last);
         }
     }
+    posted += last;
+    eprintln!("{posted} postings, 0 lost");
+    assert!(
+        posted > 0,
+        "children were killed before they had posted anything"
+    );
 }
 
 /// The same at each system call that touches the disk, where `strace` can be had.
