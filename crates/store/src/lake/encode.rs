@@ -40,8 +40,9 @@ use super::columns::{Coding, Column, Field, Kind, Schema, Table, Values};
 /// Rows of one row group; with it grows what a reader must decode to see one row.
 pub(crate) const GROUP_ROWS_MAX: usize = 1 << 17;
 
-/// How often a bloom filter says yes to a value that is not there.
-const FALSE_POSITIVES: f64 = 0.02;
+/// How often a bloom filter says yes to a value that is not there. Filters have a power of two
+/// of bytes: a full row group gets a byte a row at this rate, and two at a slightly lower one.
+const FALSE_POSITIVES: f64 = 0.03;
 
 /// Compression of zstd: level 1 is within a few percent of level 3 on our columns and twice as
 /// fast.

@@ -345,6 +345,31 @@ fn filters_keep_most_files_closed() {
 }
 
 #[test]
+fn other_parquet_readers_read_sealed_files() {
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    let dir = tempfile::tempdir().unwrap();
+    let batches = sample::batches(15, 1, 300);
+    let mut writer = LakeWriter::open(local(dir.path()), partition()).unwrap();
+    write(&mut writer, &batches[0]).unwrap();
+    let mut ids = Vec::new();
+    for (name, bytes) in files(dir.path()) {
+        if name.starts_with("lake/clicks/") {
+            let reader = SerializedFileReader::new(bytes::Bytes::from(bytes)).unwrap();
+            for row in reader.get_row_iter(None).unwrap() {
+                ids.push(row.unwrap().to_string());
+            }
+        }
+    }
+    assert_eq!(ids.len(), sample::stored_rows(&batches).len());
+    for row in sample::stored_rows(&batches) {
+        let ordinal = format!("ordinal: {}", row.judgement.ordinal);
+        let outcome = format!("outcome: \"{}\"", row.judgement.outcome.name());
+        let has = |text: &String| text.contains(&format!("{ordinal},")) && text.contains(&outcome);
+        assert!(ids.iter().any(has), "{ordinal}, {outcome}");
+    }
+}
+
+#[test]
 fn temporaries_are_not_listed() {
     let dir = tempfile::tempdir().unwrap();
     let objects = LocalObjects::new(dir.path());

@@ -82,8 +82,8 @@ fn two_crashes_and_then_a_power_cut_lose_nothing_that_was_acknowledged() {
     let whole = CrashDisk::default();
     work(&whole, &batches).unwrap();
     let operations = whole.operations();
-    for first in (0..operations).step_by(7) {
-        for second in (0..operations).step_by(11) {
+    for first in (0..operations).step_by(11) {
+        for second in (0..operations).step_by(17) {
             let context = format!("killed before {first}, then {second}, then power cut");
             let disk = CrashDisk::default();
             disk.dies_at(first);
