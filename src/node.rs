@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -79,7 +80,7 @@ impl Node {
         let partitions = config.node.partitions;
         let kept = snapshot::load(dir.path()).context("cannot read the control snapshot")?;
         let mut sequencer = Sequencer::open(&log, partitions, kept, wiring.clone())?;
-        let epoch = first_tick(&options, &sequencer, &log, &clock).await?;
+        let first = first_tick(&options, &sequencer, &log, &clock).await?;
         sequencer
             .offer(&wanted, clock.now())
             .await
@@ -92,15 +93,16 @@ impl Node {
             false => None,
         };
         let (stopping, stopped) = watch::channel(false);
+        let ticked_ms = Arc::new(AtomicU64::new(if options.process { first.at.0 } else { 0 }));
         let heart = Heart {
             appender: log.appender(),
-            epoch,
+            epoch: first.epoch,
             edge: config.node.edge,
             ticks: options.process,
             marks: options.collect,
             clock: wall_clock(),
             faults: faults.clone(),
-            noted: note_ticks(edge.as_ref()),
+            noted: note_ticks(edge.as_ref(), ticked_ms.clone()),
         };
         let reload = Arc::new(Notify::new());
         let keeper = Keeper {
@@ -110,6 +112,8 @@ impl Node {
             log: log.clone(),
             dir,
             retention: (config.log.facts_retention, config.log.personal_retention),
+            epoch: first.epoch,
+            ticked_ms,
             faults: faults.clone(),
             reload: reload.clone(),
         };
@@ -203,47 +207,51 @@ fn wall_clock() -> Box<dyn Fn() -> Millis + Send + Sync> {
     Box::new(move || clock.read())
 }
 
-fn note_ticks(edge: Option<&RunningEdge>) -> Box<dyn Fn(Millis) + Send + Sync> {
-    match edge.map(|edge| edge.readiness().clone()) {
-        Some(readiness) => Box::new(move |at| readiness.note_tick(at)),
-        None => Box::new(|_| {}),
-    }
+fn note_ticks(
+    edge: Option<&RunningEdge>,
+    ticked_ms: Arc<AtomicU64>,
+) -> Box<dyn Fn(Millis) + Send + Sync> {
+    let readiness = edge.map(|edge| edge.readiness().clone());
+    Box::new(move |at| {
+        ticked_ms.store(at.0, Ordering::Relaxed);
+        if let Some(readiness) = &readiness {
+            readiness.note_tick(at);
+        }
+    })
 }
 
 /// Checks the clock against the last tick and writes the first one, so that nothing is received
-/// before it. Returns the epoch: above the log's last.
+/// before it. Its epoch is above the log's last.
 async fn first_tick(
     options: &NodeOptions,
     sequencer: &Sequencer,
     log: &SegmentLog,
     clock: &Clock,
-) -> anyhow::Result<u64> {
+) -> anyhow::Result<Tick> {
     let last = sequencer.last_tick();
-    let epoch = last.map_or(1, |last| last.epoch.saturating_add(1));
-    if let Err(fault) = worker::check_start(last, clock.read()) {
+    let now = clock.read();
+    if let Err(fault) = worker::check_start(last, now) {
         if !options.accept_clock {
             bail!(fault);
         }
         tracing::warn!(%fault, "accepted by --accept-clock");
     }
+    let epoch = last.map_or(1, |last| last.epoch.saturating_add(1));
+    let tick = Tick { epoch, at: now };
     if options.process {
         let mut facts = Vec::new();
-        Record::Tick(Tick {
-            epoch,
-            at: clock.read(),
-        })
-        .encode(&mut facts);
-        let tick = NewRecord {
+        Record::Tick(tick).encode(&mut facts);
+        let record = NewRecord {
             partition: Partition::ALL,
             facts: &facts,
             personal: &[],
         };
         log.appender()
-            .append(tick)?
+            .append(record)?
             .await
             .context("the log takes no tick")?;
     }
-    Ok(epoch)
+    Ok(tick)
 }
 
 /// What contradicts the log is the caller's mistake; a log that takes nothing is not.

@@ -3,9 +3,12 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
+use tollgate_click::Millis;
+use tollgate_click::record::Tick;
 use tollgate_collect::Clock;
 use tollgate_log::{Cursor, SegmentInfo, SegmentLog};
 
@@ -18,8 +21,9 @@ use crate::worker::{Faults, Part};
 /// one that is being written is not read by halves; a change takes effect within two looks.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// How often a snapshot is kept although nothing has changed, so that a start reads little.
-const SNAPSHOT: Duration = Duration::from_secs(30);
+/// How often a snapshot is kept although nothing has changed: a start reads what came after it,
+/// some 50 MB at 50,000 clicks a second.
+const SNAPSHOT: Duration = Duration::from_secs(5);
 
 /// How often old segments are looked for.
 const RETENTION: Duration = Duration::from_secs(600);
@@ -34,6 +38,9 @@ pub(super) struct Keeper {
     pub(super) dir: DataDir,
     /// Of facts and of personal parts.
     pub(super) retention: (Duration, Duration),
+    /// This node's epoch, and the time of its newest tick; 0 before the first.
+    pub(super) epoch: u64,
+    pub(super) ticked_ms: Arc<AtomicU64>,
     pub(super) faults: Faults,
     pub(super) reload: Arc<Notify>,
 }
@@ -99,7 +106,12 @@ impl Keeper {
 
     /// Keeps a snapshot; failing costs nothing but time at the next start.
     fn keep(&mut self) -> Instant {
-        if let Err(error) = self.sequencer.catch_up() {
+        let at = Millis(self.ticked_ms.load(Ordering::Relaxed));
+        let tick = (at.0 > 0).then_some(Tick {
+            epoch: self.epoch,
+            at,
+        });
+        if let Err(error) = self.sequencer.skip_to_end(tick) {
             tracing::error!(
                 error = format!("{error:#}"),
                 "the control partition cannot be read"
