@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tollgate_log::{Access, Disk, DiskFile, LockError, RealDisk, Space};
+use tollgate_log::{Access, Disk, DiskFile, LockError, RealDisk};
 
 #[derive(Default)]
 pub(crate) struct Counts {
@@ -76,7 +76,7 @@ impl DiskFile for CountingFile {
         self.0.set_len(len)
     }
 
-    fn allocate(&self, len: u64) -> io::Result<Space> {
+    fn allocate(&self, len: u64) -> io::Result<()> {
         self.0.allocate(len)
     }
 

@@ -31,15 +31,6 @@ pub trait Disk: Send + Sync + 'static {
     fn lock(&self, path: &Path) -> Result<Box<dyn Send + Sync>, LockError>;
 }
 
-/// What [`DiskFile::allocate`] could do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Space {
-    /// The space is there and reads as zeros.
-    Reserved,
-    /// This disk cannot reserve: whoever needs the space writes zeros.
-    NotReserved,
-}
-
 /// An open file. All offsets and lengths are in bytes.
 pub trait DiskFile: Send + Sync {
     /// Writes all parts, one behind the other, in as few calls as the system allows.
@@ -50,9 +41,8 @@ pub trait DiskFile: Send + Sync {
     fn len(&self) -> io::Result<u64>;
     /// Cuts the file, or extends it by a hole.
     fn set_len(&self, len: u64) -> io::Result<()>;
-    /// Extends the file by zeros and reserves their space, so that running out of it shows now and
-    /// not in the middle of a commit.
-    fn allocate(&self, len: u64) -> io::Result<Space>;
+    /// Reserves space, so that running out of it shows now and not in the middle of a commit.
+    fn allocate(&self, len: u64) -> io::Result<()>;
     /// Makes content (and the length needed to read it) durable.
     fn sync_data(&self) -> io::Result<()>;
     /// Makes content and everything about the file durable.
@@ -216,11 +206,12 @@ impl DiskFile for RealFile {
         self.file.set_len(len)
     }
 
-    fn allocate(&self, len: u64) -> io::Result<Space> {
+    fn allocate(&self, len: u64) -> io::Result<()> {
         let reserve = || rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, len);
         match rustix::io::retry_on_intr(reserve) {
-            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(Space::NotReserved),
-            other => Ok(other.map(|()| Space::Reserved)?),
+            // Not every file system can reserve; the zeros that are written next do it as well.
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
+            other => Ok(other?),
         }
     }
 

@@ -51,7 +51,7 @@ pub use api::{
     PartitionSet, Progress, Read, ReadBudget, ReadError, ReadFrom, Record, RecordRef,
 };
 pub use appender::{Appender, Commit};
-pub use disk::{Access, Disk, DiskFile, LockError, RealDisk, Space};
+pub use disk::{Access, Disk, DiskFile, LockError, RealDisk};
 pub use log::SegmentLog;
 pub use memory::{MemoryLog, MemoryReader};
 pub use options::{ClockMs, Draw, Durability, Health, Housekeeping, OpenError, Options, Recovery};

@@ -5,7 +5,7 @@
 //!
 //! - *nothing*: zeros, as the segment was prepared;
 //! - *torn*: a block that never became durable. It shows zeros where the tear was: at its front, at
-//!   its end, or in a whole sector, since the segment read as zeros, durably, before its use;
+//!   its end, or in a whole sector, since the segment was zero-filled and synced before its use;
 //! - *damaged*: bytes that were durable and have changed. Either a later block says that this place
 //!   had been synced, or nothing in the block is zero that a tear would have left so.
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use crate::disk::{Disk, DiskFile, Space};
+use crate::disk::{Disk, DiskFile};
 use crate::format::{Header, Kind, Start, TRAILER, Tail, live_name};
 use crate::options::Housekeeping;
 use crate::shared::{Shared, hold};
@@ -20,9 +20,8 @@ pub(crate) struct Prepared {
 
 /// Makes a segment file. This is the only place that can run out of space.
 ///
-/// It reads as zeros from its first byte to its last, so that a torn block shows. Where the file
-/// system can reserve space that is all; writing the zeros as well would halve the rate of a busy
-/// log. A finished segment is never used again as a
+/// It is filled with zeros, so that a commit changes nothing but data and one `fdatasync` has no
+/// metadata to write, and so that a torn block shows. A finished segment is never used again as a
 /// new one, although that is faster: old personal data would outlive its retention.
 pub(crate) fn prepare(
     disk: &dyn Disk,
@@ -31,25 +30,13 @@ pub(crate) fn prepare(
     capacity: u32,
     stop: &AtomicBool,
 ) -> io::Result<Prepared> {
-    let path = dir.join(live_name(segment));
-    remove_if_there(disk, &path)?;
-    let file = disk.create(&path)?;
-    if file.allocate(u64::from(capacity))? == Space::NotReserved {
-        write_zeros(&*file, capacity, stop)?;
-    }
-    file.sync_all()?;
-    disk.sync_dir(dir)?;
-    Ok(Prepared {
-        segment,
-        capacity,
-        file,
-    })
-}
-
-fn write_zeros(file: &dyn DiskFile, capacity: u32, stop: &AtomicBool) -> io::Result<()> {
     const CHUNK_BYTES: usize = 1 << 20;
     /// Synced piece by piece, so that the commits of the live segment wait for little at a time.
     const SYNC_EVERY: u64 = 4 << 20;
+    let path = dir.join(live_name(segment));
+    remove_if_there(disk, &path)?;
+    let file = disk.create(&path)?;
+    file.allocate(u64::from(capacity))?;
     let zeros = vec![0; CHUNK_BYTES.min(capacity as usize)];
     let mut filled = 0;
     while filled < u64::from(capacity) {
@@ -66,7 +53,13 @@ fn write_zeros(file: &dyn DiskFile, capacity: u32, stop: &AtomicBool) -> io::Res
             file.sync_data()?;
         }
     }
-    Ok(())
+    file.sync_all()?;
+    disk.sync_dir(dir)?;
+    Ok(Prepared {
+        segment,
+        capacity,
+        file,
+    })
 }
 
 pub(crate) fn remove_if_there(disk: &dyn Disk, path: &Path) -> io::Result<()> {

@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
 
-use tollgate_log::{Access, Disk, DiskFile, LockError, RealDisk, Space};
+use tollgate_log::{Access, Disk, DiskFile, LockError, RealDisk};
 
 /// The real disk, but for syncs of content, which say that they were done.
 #[derive(Clone, Copy, Debug, Default)]
@@ -63,7 +63,7 @@ impl DiskFile for UnsyncedFile {
         self.0.set_len(len)
     }
 
-    fn allocate(&self, len: u64) -> io::Result<Space> {
+    fn allocate(&self, len: u64) -> io::Result<()> {
         self.0.allocate(len)
     }
 
