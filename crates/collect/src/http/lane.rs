@@ -204,9 +204,12 @@ fn is_surprise(name: &[u8], value: &[u8]) -> bool {
 mod tests {
     use super::*;
 
+    /// A request line, and whether it is a HEAD with which target.
+    type Row<'a> = (&'a [u8], Option<(bool, &'a str)>);
+
     #[test]
     fn only_plain_clicks_take_the_short_way() {
-        let rows: [(&[u8], Option<(bool, &str)>); 8] = [
+        let rows: [Row<'_>; 8] = [
             (b"GET /c/abc?x=1 HTTP/1.1\r\n", Some((false, "/c/abc?x=1"))),
             (b"HEAD /l/abc HTTP/1.1\r\n", Some((true, "/l/abc"))),
             (b"GET /i/abc HTTP/1.1\r\n", None),
