@@ -37,9 +37,6 @@ pub trait Objects: Send + Sync {
     fn put_new(&self, name: &str, bytes: &[u8]) -> io::Result<Put>;
     /// Puts a file in the place of what has the name: readers see the old one or the new one.
     fn put(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
-    /// Makes durable what a reader finds under the name: whoever put it may have died before its
-    /// call returned. Fine if there is nothing. An object store has nothing to do here.
-    fn settle(&self, name: &str) -> io::Result<()>;
     /// The length in bytes; [`io::ErrorKind::NotFound`] when there is no such file.
     fn size(&self, name: &str) -> io::Result<u64>;
     /// The bytes of a range; an error when the file ends before it.
@@ -175,11 +172,6 @@ impl<D: Disk> Objects for LocalObjects<D> {
         let path = self.path(name);
         let temporary = self.write_temporary(&path, bytes)?;
         self.disk.rename(&temporary, &path)?;
-        self.disk.sync_dir(self.folder_of(&path)?)
-    }
-
-    fn settle(&self, name: &str) -> io::Result<()> {
-        let path = self.path(name);
         self.disk.sync_dir(self.folder_of(&path)?)
     }
 

@@ -52,23 +52,10 @@ impl CrashDisk {
         self.0.lock().unwrap().operations
     }
 
-    /// Another disk with the same on it, in use and durable.
-    pub(super) fn fork(&self) -> CrashDisk {
-        let state = self.0.lock().unwrap();
-        CrashDisk(Arc::new(Mutex::new(State {
-            live: state.live.clone(),
-            durable: state.durable.clone(),
-            ..State::default()
-        })))
-    }
-
     /// Starts again with what is left.
     pub(super) fn restart(&self, loss: Loss) {
         let mut state = self.0.lock().unwrap();
         state.dies_at = None;
-        if loss == Loss::Nothing {
-            return; // nothing is lost, and nothing became durable by it
-        }
         let mut dice = Dice(match loss {
             Loss::Some(seed) => seed,
             Loss::Nothing | Loss::Unsynced => 0,
@@ -76,8 +63,9 @@ impl CrashDisk {
         let names = state.live.keys().chain(state.durable.keys()).cloned();
         for name in names.collect::<std::collections::BTreeSet<_>>() {
             let keeps_change = match loss {
+                Loss::Nothing => true,
+                Loss::Unsynced => false,
                 Loss::Some(_) => dice.one_in(2),
-                Loss::Nothing | Loss::Unsynced => false,
             };
             if keeps_change {
                 let node = state.live.get(&name).cloned();
