@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use tollgate_click::Millis;
 
@@ -31,6 +32,13 @@ impl Clock {
         })
     }
 
+    /// A clock that shows `start` now and runs `factor` times as fast as time does, for shows and
+    /// rehearsals: 1,440 passes a day in a minute.
+    pub fn scaled(start: Millis, factor: u32) -> Clock {
+        let began = Instant::now();
+        Clock::new(move || scale(start, began.elapsed(), factor))
+    }
+
     /// The time, at or after every instant given before on any thread.
     pub fn now(&self) -> Millis {
         let read_ms = self.read().0;
@@ -57,6 +65,13 @@ impl Clock {
     }
 }
 
+/// `factor` times `elapsed` after `start`, at most the last instant that can be told.
+fn scale(start: Millis, elapsed: Duration, factor: u32) -> Millis {
+    let passed_ms = elapsed.as_nanos().saturating_mul(u128::from(factor)) / 1_000_000;
+    let passed_ms = u64::try_from(passed_ms).unwrap_or(u64::MAX);
+    Millis(start.0.saturating_add(passed_ms)).min(Millis::MAX)
+}
+
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Clock({} ms)", self.last_ms.load(Ordering::Relaxed))
@@ -79,5 +94,24 @@ mod tests {
         assert_eq!((clock.now(), clock.behind_ms()), (Millis(1_001), 0));
         source.store(u64::MAX, Ordering::Relaxed);
         assert_eq!(clock.now(), Millis::MAX);
+    }
+
+    #[test]
+    fn a_scaled_clock_starts_where_it_is_told_and_runs_as_fast_as_it_is_told() {
+        let rows = [
+            (Duration::ZERO, 1_440, 5_000),
+            (Duration::from_micros(500), 1_440, 5_720),
+            (Duration::from_secs(60), 1_440, 5_000 + 86_400_000),
+            (Duration::from_millis(7), 1, 5_007),
+            (Duration::from_secs(60), 0, 5_000),
+            (Duration::MAX, u32::MAX, Millis::MAX.0),
+        ];
+        for (elapsed, factor, expected) in rows {
+            assert_eq!(scale(Millis(5_000), elapsed, factor), Millis(expected));
+        }
+        let clock = Clock::scaled(Millis(5_000), 1_000);
+        let first = clock.now();
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(first >= Millis(5_000) && clock.now() >= first.plus_ms(2_000));
     }
 }
