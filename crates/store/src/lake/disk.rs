@@ -19,6 +19,8 @@ pub trait Disk: Send + Sync {
     fn create_dir(&self, folder: &Path) -> io::Result<()>;
     /// Makes the names in a folder durable.
     fn sync_dir(&self, folder: &Path) -> io::Result<()>;
+    /// Makes the bytes of a file durable; [`io::ErrorKind::NotFound`] when it is not there.
+    fn sync_file(&self, path: &Path) -> io::Result<()>;
     /// Writes a whole file and makes its bytes durable.
     fn write_synced(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
     /// Renames; [`io::ErrorKind::AlreadyExists`] when the new name is taken.
@@ -49,6 +51,10 @@ impl Disk for SystemDisk {
 
     fn sync_dir(&self, folder: &Path) -> io::Result<()> {
         File::open(folder)?.sync_all()
+    }
+
+    fn sync_file(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
     }
 
     fn write_synced(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {

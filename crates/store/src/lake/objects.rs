@@ -37,6 +37,10 @@ pub trait Objects: Send + Sync {
     fn put_new(&self, name: &str, bytes: &[u8]) -> io::Result<Put>;
     /// Puts a file in the place of what has the name: readers see the old one or the new one.
     fn put(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
+    /// Makes durable what a reader finds under the name, its bytes and the name: whoever put it
+    /// may have died before its call returned, and what is built on it must not outlive it. If
+    /// there is nothing, that is made durable. An object store has nothing to do here.
+    fn settle(&self, name: &str) -> io::Result<()>;
     /// The length in bytes; [`io::ErrorKind::NotFound`] when there is no such file.
     fn size(&self, name: &str) -> io::Result<u64>;
     /// The bytes of a range; an error when the file ends before it.
@@ -47,6 +51,9 @@ pub trait Objects: Send + Sync {
     fn delete(&self, name: &str) -> io::Result<()>;
     /// Takes a damaged file out of the way, keeps it for people to look at, and says where.
     fn set_aside(&self, name: &str) -> io::Result<String>;
+    /// Removes what dead writers left half-written in a folder and says how many files. Only for
+    /// who knows that nobody writes there.
+    fn sweep_temporaries(&self, folder: &str) -> io::Result<u64>;
 }
 
 /// The suffix of files that were set aside.
@@ -80,24 +87,6 @@ impl<D: Disk> LocalObjects<D> {
             folders: Mutex::new(BTreeSet::new()),
             temporaries: AtomicU64::new(0),
         }
-    }
-
-    /// Removes what dead writers left half-written in a folder and says how many files. Only for
-    /// who knows that nobody writes there.
-    ///
-    /// # Errors
-    ///
-    /// What the disk says.
-    pub fn sweep_temporaries(&self, folder: &str) -> io::Result<u64> {
-        let folder = self.path(folder);
-        let mut swept = 0;
-        for entry in self.disk.list(&folder)? {
-            if entry.name.starts_with(TEMPORARY) && !entry.is_folder {
-                self.disk.remove(&folder.join(entry.name))?;
-                swept += 1;
-            }
-        }
-        Ok(swept)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -145,7 +134,12 @@ impl<D: Disk> LocalObjects<D> {
                 self.disk.remove(&temporary)?;
                 self.disk.write_synced(&temporary, bytes)?;
             }
-            done => done?,
+            Err(error) => {
+                // A full disk must not stay full of this. The first error is the one that counts.
+                let _ = self.disk.remove(&temporary);
+                return Err(error);
+            }
+            Ok(()) => {}
         }
         Ok(temporary)
     }
@@ -173,6 +167,19 @@ impl<D: Disk> Objects for LocalObjects<D> {
         let temporary = self.write_temporary(&path, bytes)?;
         self.disk.rename(&temporary, &path)?;
         self.disk.sync_dir(self.folder_of(&path)?)
+    }
+
+    fn settle(&self, name: &str) -> io::Result<()> {
+        let path = self.path(name);
+        match self.disk.sync_file(&path) {
+            Ok(()) => return self.disk.sync_dir(self.folder_of(&path)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        match self.disk.sync_dir(path.parent().unwrap_or(&self.root)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            done => done,
+        }
     }
 
     fn size(&self, name: &str) -> io::Result<u64> {
@@ -221,5 +228,21 @@ impl<D: Disk> Objects for LocalObjects<D> {
             }
         }
         Err(io::ErrorKind::AlreadyExists.into())
+    }
+
+    fn sweep_temporaries(&self, folder: &str) -> io::Result<u64> {
+        let folder = self.path(folder);
+        let mut swept = 0;
+        let entries = match self.disk.list(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            entries => entries?,
+        };
+        for entry in entries {
+            if entry.name.starts_with(TEMPORARY) && !entry.is_folder {
+                self.disk.remove(&folder.join(entry.name))?;
+                swept += 1;
+            }
+        }
+        Ok(swept)
     }
 }

@@ -70,7 +70,11 @@ impl Shelf {
         plan: &'static Plan,
         partition: PartitionId,
     ) -> Result<Shelf, LakeError> {
-        let catalog = Listing::load(&*objects, plan, &plan.catalog(partition))?;
+        let name = plan.catalog(partition);
+        // The watermark that is read here is believed, so it must survive a power cut.
+        let settled = objects.settle(&name);
+        settled.map_err(|error| LakeError::io(&name, error))?;
+        let catalog = Listing::load(&*objects, plan, &name)?;
         Ok(Shelf {
             objects,
             plan,
@@ -140,6 +144,9 @@ impl Shelf {
     /// Merges the files of a unit.
     pub(crate) fn merge(&mut self, unit: Unit, merger: &dyn Merger) -> Result<(), LakeError> {
         let name = self.plan.manifest(unit, self.partition);
+        // Files go for what this manifest says, so it must survive a power cut.
+        let settled = self.objects.settle(&name);
+        settled.map_err(|error| LakeError::io(&name, error))?;
         let old = Listing::load(&*self.objects, self.plan, &name)?.unwrap_or_default();
         let mut files = uncovered(&old, &self.catalog, unit);
         files.retain(|file| !self.plan.derived.contains(&file.table));
@@ -208,7 +215,9 @@ impl Shelf {
                 .delete(&name)
                 .map_err(|error| LakeError::io(&name, error))?;
         }
-        Ok(())
+        // What a call before this one deleted and did not live to make durable must not come back.
+        let settled = objects.settle(&format!("{folder}/{prefix}"));
+        settled.map_err(|error| LakeError::io(&folder, error))
     }
 
     /// Writes files of a unit that no batch has: made from the merged ones.

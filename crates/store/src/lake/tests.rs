@@ -1,7 +1,7 @@
 //! Promises of the lake, each with a test that fails when it breaks.
 
 mod crash;
-mod crash_disk;
+pub(crate) mod crash_disk;
 mod damage;
 pub(crate) mod sample;
 

@@ -328,3 +328,82 @@ fn add<T: Copy>(
     *sum = checked(*sum, more).ok_or(LakeError::Overflow)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cell(table: &mut Table, minute: u32, publisher: u32, reason: &str) {
+        table.push([
+            Value::U32(1),
+            Value::U64(10),
+            Value::U32(minute),
+            Value::U32(publisher),
+            Value::U64(2),
+            Value::U64(3),
+            Value::Word("click"),
+            Value::Word("DE"),
+            Value::Word("mobile"),
+            Value::Word("billed"),
+            Value::Word(reason),
+            Value::Word("EUR"),
+            Value::U64(2),
+            Value::I64(100),
+        ]);
+    }
+
+    fn table() -> Table {
+        let mut table = Table::new(&MINUTES);
+        cell(&mut table, 125, 7, "head");
+        cell(&mut table, 130, 7, "double_click");
+        cell(&mut table, 130, 8, "head");
+        cell(&mut table, 125, 7, "head");
+        cell(&mut table, 125, 7, "double_click");
+        table
+    }
+
+    #[test]
+    fn equal_cells_become_one_in_each_shape() {
+        let sums = |shape| {
+            let sums = add_up(&table(), shape).unwrap();
+            let row = |row| {
+                let number = |at: At| sums.u64(at as usize, row);
+                let reason = sums.word(At::Reason as usize, row).to_owned();
+                (
+                    number(At::Minute),
+                    number(At::Publisher),
+                    reason,
+                    number(At::Clicks),
+                )
+            };
+            (0..sums.rows()).map(row).collect::<Vec<_>>()
+        };
+        let cell = |minute, publisher, reason: &str, clicks| {
+            (minute, publisher, reason.to_owned(), clicks)
+        };
+        let minutes = [
+            cell(125, 7, "double_click", 2),
+            cell(125, 7, "head", 4),
+            cell(130, 7, "double_click", 2),
+            cell(130, 8, "head", 2),
+        ];
+        assert_eq!(sums(Shape::Minutes), minutes);
+        let hours = [
+            cell(120, 7, "double_click", 4),
+            cell(120, 7, "head", 4),
+            cell(120, 8, "head", 2),
+        ];
+        assert_eq!(sums(Shape::Hours), hours);
+        assert_eq!(sums(Shape::Campaigns), [cell(120, 0, "", 10)]);
+    }
+
+    #[test]
+    fn the_order_of_arrival_leaves_no_trace() {
+        let table = table();
+        let turned: Vec<u32> = (0..table.rows() as u32).rev().collect();
+        for shape in [Shape::Minutes, Shape::Hours, Shape::Campaigns] {
+            let one = add_up(&table, shape).unwrap();
+            assert_eq!(add_up(&table.take(&turned), shape).unwrap(), one);
+        }
+    }
+}

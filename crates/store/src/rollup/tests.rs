@@ -223,6 +223,24 @@ fn each_click_counts_once_at_every_step() {
 }
 
 #[test]
+fn a_reader_that_a_cut_overtakes_counts_each_click_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let batches = sample::batches(117, 2, 100);
+    let mut writer = RollupWriter::open(local(dir.path()), partition(3)).unwrap();
+    write(&mut writer, &batches[0]);
+    count(&mut writer, &batches[1]);
+    writer.publish(batches[1].last).unwrap();
+    let before_the_cut = writer.open_minutes().frozen();
+    writer.cut(batches[1].first, batches[1].last).unwrap();
+    let rollups = Rollups::new(local(dir.path()), [(partition(3), before_the_cut)]);
+    let query = everything(&[Metric::Records], &[Dimension::Campaign]);
+    let rows: Vec<_> = sample::rows(&batches).cloned().collect();
+    let answer = rollups.answer(&query, None).unwrap();
+    assert_eq!(answer.rows, oracle::answer(&query, &rows).unwrap());
+    assert_eq!(answer.through, [(partition(3), batches[1].last)]);
+}
+
+#[test]
 fn a_cut_that_fails_can_be_tried_again_and_counts_once() {
     let dir = tempfile::tempdir().unwrap();
     let batches = sample::batches(113, 1, 100);

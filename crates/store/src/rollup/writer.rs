@@ -57,6 +57,12 @@ impl OpenMinutes {
             .clone()
     }
 
+    /// What a reader holds that was interrupted here.
+    #[cfg(test)]
+    pub(crate) fn frozen(&self) -> OpenMinutes {
+        OpenMinutes(Arc::new(RwLock::new(self.get())))
+    }
+
     fn set(&self, change: impl FnOnce(&mut Published)) {
         change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
     }

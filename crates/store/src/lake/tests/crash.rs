@@ -99,6 +99,61 @@ fn two_crashes_and_then_a_power_cut_lose_nothing_that_was_acknowledged() {
 }
 
 #[test]
+fn what_a_dead_process_left_is_made_durable_by_the_next_one() {
+    let batches = sample::batches(16, 2, 4);
+    let whole = CrashDisk::default();
+    work(&whole, &batches).unwrap();
+    for operation in 0..whole.operations() {
+        let disk = CrashDisk::default();
+        disk.dies_at(operation);
+        assert!(work(&disk, &batches).is_err());
+        disk.restart(Loss::Nothing);
+        let mut writer = LakeWriter::open(objects(&disk), partition()).unwrap();
+        for batch in &batches {
+            write(&mut writer, batch).unwrap();
+            let cut_off = disk.fork();
+            cut_off.restart(Loss::Unsynced);
+            let context = format!("killed before operation {operation}");
+            check_prefix(&cut_off, &batches, &context);
+            let through = Lake::new(objects(&cut_off)).through(partition()).unwrap();
+            assert!(through >= batch.last, "{context}: {through}");
+        }
+    }
+}
+
+#[test]
+fn what_was_erased_stays_away_whatever_happened_on_the_way() {
+    let batches = sample::batches(17, 1, 12);
+    let written = CrashDisk::default();
+    let mut writer = LakeWriter::open(objects(&written), partition()).unwrap();
+    write(&mut writer, &batches[0]).unwrap();
+    let hours = writer.unmerged();
+    let erase = |disk: &CrashDisk| -> Result<(), LakeError> {
+        let mut writer = LakeWriter::open(objects(disk), partition())?;
+        hours
+            .iter()
+            .try_for_each(|hour| writer.erase_personal(*hour))
+    };
+    assert!(written.holds(sample::CANARY.as_bytes()));
+    let whole = written.fork();
+    erase(&whole).unwrap();
+    let operations = whole.operations();
+    assert!(operations > 3, "{operations}");
+    for operation in 0..operations {
+        let disk = written.fork();
+        disk.dies_at(operation);
+        assert!(erase(&disk).is_err(), "{operation}");
+        disk.restart(Loss::Nothing);
+        erase(&disk).unwrap();
+        disk.restart(Loss::Unsynced);
+        let context = format!("killed before operation {operation} of the erasure");
+        assert!(!disk.holds(sample::CANARY.as_bytes()), "{context}");
+        let rows = try_seen(&Lake::new(objects(&disk))).unwrap().0;
+        assert_eq!(rows, sample::stored_rows(&batches), "{context}");
+    }
+}
+
+#[test]
 fn what_a_cut_acknowledged_survives_a_power_cut() {
     let batches = sample::batches(13, 3, 8);
     let disk = CrashDisk::default();
@@ -122,8 +177,9 @@ fn a_failing_disk_is_an_error_and_the_same_cut_can_be_tried_again() {
     let batches = sample::batches(14, 1, 12);
     let whole = CrashDisk::default();
     let mut writer = LakeWriter::open(objects(&whole), partition()).unwrap();
+    let opened = whole.operations();
     write(&mut writer, &batches[0]).unwrap();
-    for operation in 0..whole.operations() {
+    for operation in 0..whole.operations() - opened {
         let disk = CrashDisk::default();
         let mut writer = LakeWriter::open(objects(&disk), partition()).unwrap();
         disk.dies_at(operation);

@@ -20,7 +20,7 @@ enum Node {
 
 /// What a crash leaves of changes whose folder was not synced.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Loss {
+pub(crate) enum Loss {
     /// Everything stays: the process was killed.
     Nothing,
     /// All of them are gone: the power was cut.
@@ -30,7 +30,7 @@ pub(super) enum Loss {
 }
 
 #[derive(Clone, Default)]
-pub(super) struct CrashDisk(Arc<Mutex<State>>);
+pub(crate) struct CrashDisk(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
@@ -42,20 +42,60 @@ struct State {
 
 impl CrashDisk {
     /// The process that uses it dies before its operation of that number, counted from now.
-    pub(super) fn dies_at(&self, operation: u64) {
+    pub(crate) fn dies_at(&self, operation: u64) {
         let mut state = self.0.lock().unwrap();
         state.dies_at = Some(state.operations + operation);
     }
 
     /// Operations that changed something, so far.
-    pub(super) fn operations(&self) -> u64 {
+    pub(crate) fn operations(&self) -> u64 {
         self.0.lock().unwrap().operations
     }
 
+    /// The names of all files.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let state = self.0.lock().unwrap();
+        let files = state.live.iter().filter(|(_, node)| **node != Node::Folder);
+        files.map(|(path, _)| path.display().to_string()).collect()
+    }
+
+    /// Whether any file holds those bytes.
+    pub(crate) fn holds(&self, bytes: &[u8]) -> bool {
+        let state = self.0.lock().unwrap();
+        let mut files = state.live.values().filter_map(|node| match node {
+            Node::File(bytes) => Some(bytes),
+            Node::Folder => None,
+        });
+        files.any(|file| file.windows(bytes.len()).any(|window| window == bytes))
+    }
+
+    /// Changes the bytes of a file, as a failing medium does.
+    pub(crate) fn damage(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+        let mut state = self.0.lock().unwrap();
+        let mut bytes = (*file(&state.live, path).unwrap()).clone();
+        change(&mut bytes);
+        let node = Node::File(Arc::new(bytes));
+        set(&mut state.live, path, Some(node.clone()));
+        set(&mut state.durable, path, Some(node));
+    }
+
+    /// Another disk with the same on it, in use and durable.
+    pub(crate) fn fork(&self) -> CrashDisk {
+        let state = self.0.lock().unwrap();
+        CrashDisk(Arc::new(Mutex::new(State {
+            live: state.live.clone(),
+            durable: state.durable.clone(),
+            ..State::default()
+        })))
+    }
+
     /// Starts again with what is left.
-    pub(super) fn restart(&self, loss: Loss) {
+    pub(crate) fn restart(&self, loss: Loss) {
         let mut state = self.0.lock().unwrap();
         state.dies_at = None;
+        if loss == Loss::Nothing {
+            return; // nothing is lost, and nothing became durable by it
+        }
         let mut dice = Dice(match loss {
             Loss::Some(seed) => seed,
             Loss::Nothing | Loss::Unsynced => 0,
@@ -63,9 +103,8 @@ impl CrashDisk {
         let names = state.live.keys().chain(state.durable.keys()).cloned();
         for name in names.collect::<std::collections::BTreeSet<_>>() {
             let keeps_change = match loss {
-                Loss::Nothing => true,
-                Loss::Unsynced => false,
                 Loss::Some(_) => dice.one_in(2),
+                Loss::Nothing | Loss::Unsynced => false,
             };
             if keeps_change {
                 let node = state.live.get(&name).cloned();
@@ -115,6 +154,9 @@ impl Disk for CrashDisk {
     }
 
     fn sync_dir(&self, folder: &Path) -> io::Result<()> {
+        if folder != Path::new("/") && !self.0.lock().unwrap().live.contains_key(folder) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
         self.change(|state| {
             let names = state.live.keys().chain(state.durable.keys()).cloned();
             let inside: Vec<PathBuf> = names.filter(|name| name.parent() == Some(folder)).collect();
@@ -124,6 +166,11 @@ impl Disk for CrashDisk {
             }
             Ok(())
         })
+    }
+
+    fn sync_file(&self, path: &Path) -> io::Result<()> {
+        self.size(path)?;
+        self.change(|_| Ok(())) // bytes are durable as soon as they are written
     }
 
     fn write_synced(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
