@@ -7,3 +7,5 @@ pub mod ledger;
 
 pub mod lake;
 pub mod rollup;
+
+pub mod snapshots;
