@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tollgate_click::control::Target;
 use tollgate_click::record::{Mark, Tick};
-use tollgate_click::{Control, ControlNumber, EdgeId, Millis, Minute, PartitionId, Record};
+use tollgate_click::{Actor, Control, ControlNumber, EdgeId, Millis, Minute, PartitionId, Record};
 use tollgate_collect::Wiring;
 use tollgate_log::{
     Append, AppendError, Cursor, Log, NewRecord, Partition, Read, ReadBudget, ReadFrom, Reader,
@@ -293,6 +293,7 @@ impl Numbered {
             number,
             target_number,
             at,
+            by: Actor(0),
             change,
         })
         .encode(&mut facts);

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
-use tollgate_click::control::{Advertiser, Campaign, CampaignState, IngestToken, Link, SigningKey};
+use tollgate_click::control::{
+    Advertiser, Campaign, CampaignState, IngestToken, Link, Payment, SigningKey,
+};
 use tollgate_click::limits::{NAME_BYTES_MAX, SLUG_BYTES_MAX};
 use tollgate_click::{
     AdId, AdvertiserId, CampaignId, KeyId, LinkId, Micros, Millis, PlacementId, PublisherId,
@@ -23,6 +25,9 @@ use crate::keyfile;
 
 /// A file in bytes; longer is refused.
 const FILE_BYTES_MAX: u64 = 256 << 20;
+
+/// Of an advertiser that names no currency and has no campaign.
+const CURRENCY_DEFAULT: &str = "USD";
 
 /// The files given to `serve`.
 #[derive(Clone, Default, Debug, clap::Args)]
@@ -49,6 +54,8 @@ pub(crate) struct Wanted {
     pub(crate) links: Option<BTreeMap<LinkId, (Link, String)>>,
     pub(crate) keys: BTreeMap<KeyId, (WantedKey, String)>,
     pub(crate) tokens: BTreeMap<u32, (WantedToken, String)>,
+    /// Advertisers whose lines name no currency.
+    currency_unsaid: BTreeSet<AdvertiserId>,
 }
 
 /// A signing key as it is wanted.
@@ -106,6 +113,7 @@ impl Files {
                 .take(line)
                 .map_err(|what| usage(format!("{place}: {what}")))?;
         }
+        wanted.settle_currencies();
         wanted.check().map_err(usage)?;
         if let Some(path) = &self.keys {
             wanted.take_keys(path)?;
@@ -182,6 +190,9 @@ struct AdvertiserLine {
     name: String,
     #[serde(default)]
     schemes: Vec<String>,
+    /// None: its first campaign's.
+    #[serde(default)]
+    currency: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -255,8 +266,13 @@ impl Wanted {
                 (campaign, line.place),
             )
         } else if has("advertiser") {
-            let advertiser = parse::<AdvertiserLine>(&line)?.check()?;
+            let line_said = parse::<AdvertiserLine>(&line)?;
+            let silent = line_said.currency.is_none();
+            let advertiser = line_said.check()?;
             let number = advertiser.advertiser;
+            if silent {
+                self.currency_unsaid.insert(number);
+            }
             put(
                 &mut self.advertisers,
                 number,
@@ -265,6 +281,17 @@ impl Wanted {
             )
         } else {
             Err("it is no link, campaign or advertiser".to_owned())
+        }
+    }
+
+    /// An advertiser whose line names no currency has that of its first campaign.
+    fn settle_currencies(&mut self) {
+        for (campaign, _) in self.campaigns.values() {
+            if self.currency_unsaid.remove(&campaign.advertiser)
+                && let Some((advertiser, _)) = self.advertisers.get_mut(&campaign.advertiser)
+            {
+                advertiser.currency = campaign.currency;
+            }
         }
     }
 
@@ -339,10 +366,15 @@ impl AdvertiserLine {
         }
         Schemes::with(&self.schemes).map_err(|error| format!("schemes: {error}"))?;
         let advertiser = AdvertiserId(self.advertiser);
+        let currency = self.currency.as_deref().unwrap_or(CURRENCY_DEFAULT);
         Ok(Advertiser {
             advertiser,
             name: self.name,
             schemes: self.schemes,
+            currency: currency
+                .parse()
+                .map_err(|error| format!("currency: {error}"))?,
+            payment: Payment::Open,
         })
     }
 }
@@ -366,6 +398,10 @@ impl CampaignLine {
                 StateWord::Active => CampaignState::Active,
                 StateWord::Paused => CampaignState::Paused,
             },
+            daily_budget: None,
+            total_budget: None,
+            zone: String::new(),
+            offsets: Vec::new(),
         })
     }
 }

@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 use tollgate_click::codec::{DecodeError, Reader, put_bytes, put_varint};
 use tollgate_click::limits::RECORD_PART_BYTES_MAX;
 use tollgate_click::record::Tick;
-use tollgate_click::{AdvertiserId, Change, Control, ControlNumber, Millis, Record};
+use tollgate_click::{Actor, AdvertiserId, Change, Control, ControlNumber, Millis, Record};
 use tollgate_log::Cursor;
 
 use super::standing::{Numbering, Standing};
@@ -106,6 +106,7 @@ fn encode(snapshot: &Snapshot) -> Vec<u8> {
             number: ControlNumber(0),
             target_number: 0,
             at,
+            by: Actor(0),
             change,
         };
         let mut facts = Vec::new();

@@ -169,6 +169,13 @@ impl Standing {
                 }
             }
             Change::RecordVersion(version) => self.record_version = *version,
+            // No file speaks of these; the core reads them from the data partitions.
+            Change::Publisher(_)
+            | Change::Ad(_)
+            | Change::ApiKey(_)
+            | Change::ApiKeyRevoked(_)
+            | Change::Money(_)
+            | Change::ApplyVersion(_) => {}
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tollgate_click::control::{Campaign, CampaignState, Link, Scope, SigningKey};
 use tollgate_click::{
-    AdId, AdvertiserId, CampaignId, Change, ClickId, Control, ControlNumber, EdgeId, LinkId,
+    Actor, AdId, AdvertiserId, CampaignId, Change, ClickId, Control, ControlNumber, EdgeId, LinkId,
     Micros, Millis, PartitionId, PlacementId, PseudonymKeyId, PublisherId, Record, Refusal,
 };
 use tollgate_collect::{
@@ -210,6 +210,7 @@ fn append_campaigns(log: &SegmentLog, world: &World) {
             number: ControlNumber(index as u64 + 1),
             target_number: *target_number,
             at: Millis(world.now().0 - 1_000),
+            by: Actor(0),
             change: Change::Campaign(Campaign {
                 campaign: CampaignId(campaign),
                 advertiser: AdvertiserId(advertiser),
@@ -217,6 +218,10 @@ fn append_campaigns(log: &SegmentLog, world: &World) {
                 currency: terms.currency,
                 price: terms.price_micros.map(Micros),
                 state,
+                daily_budget: None,
+                total_budget: None,
+                zone: String::new(),
+                offsets: Vec::new(),
             }),
         };
         let mut facts = Vec::new();

@@ -3,6 +3,8 @@
 
 use thiserror::Error;
 
+use crate::money::{Currency, Micros};
+
 /// Why bytes could not be read.
 ///
 /// The two halves matter: `UnknownKind` and `UnknownVersion` were written by newer code, so the
@@ -54,6 +56,19 @@ pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
+}
+
+/// Appends a signed number as LEB128 with its sign in the lowest bit.
+pub fn put_signed(out: &mut Vec<u8>, value: i64) {
+    put_varint(out, ((value << 1) ^ (value >> 63)) as u64);
+}
+
+/// Appends one byte, 0 or 1, and the value after a 1.
+pub fn put_option(out: &mut Vec<u8>, value: Option<u64>) {
+    out.push(u8::from(value.is_some()));
+    if let Some(value) = value {
+        put_varint(out, value);
+    }
 }
 
 /// Reads fields off the front of a byte string.
@@ -120,12 +135,60 @@ impl<'a> Reader<'a> {
         u32::try_from(self.varint(field)?).map_err(|_| DecodeError::Invalid(field))
     }
 
+    /// A signed number with its sign in the lowest bit.
+    pub fn signed(&mut self, field: &'static str) -> Result<i64, DecodeError> {
+        let value = self.varint(field)?;
+        Ok(((value >> 1) as i64) ^ -((value & 1) as i64))
+    }
+
+    /// A byte that must be 0 or 1.
+    pub fn flag(&mut self, field: &'static str) -> Result<bool, DecodeError> {
+        match self.u8(field)? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(DecodeError::Invalid(field)),
+        }
+    }
+
+    /// A number that may be absent.
+    pub fn option(&mut self, field: &'static str) -> Result<Option<u64>, DecodeError> {
+        if self.flag(field)? {
+            self.varint(field).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// An amount that is not below 0.
+    pub fn micros(&mut self, field: &'static str) -> Result<Micros, DecodeError> {
+        micros(self.varint(field)?, field)
+    }
+
+    /// An amount that is not below 0 and may be absent.
+    pub fn micros_option(&mut self, field: &'static str) -> Result<Option<Micros>, DecodeError> {
+        let value = self.option(field)?;
+        value.map(|value| micros(value, field)).transpose()
+    }
+
+    /// Three letters.
+    pub fn currency(&mut self) -> Result<Currency, DecodeError> {
+        let letters = self.array("currency")?;
+        Currency::from_bytes(letters).map_err(|_| DecodeError::Invalid("currency"))
+    }
+
+    /// The length of a list of at most `max` items.
+    pub fn list_length(&mut self, max: usize, field: &'static str) -> Result<usize, DecodeError> {
+        let length = usize::try_from(self.varint(field)?).unwrap_or(usize::MAX);
+        if length <= max {
+            Ok(length)
+        } else {
+            Err(DecodeError::Invalid(field))
+        }
+    }
+
     /// A byte string of at most `max` bytes.
     pub fn bytes(&mut self, max: usize, field: &'static str) -> Result<&'a [u8], DecodeError> {
-        let length = usize::try_from(self.varint(field)?).unwrap_or(usize::MAX);
-        if length > max {
-            return Err(DecodeError::Invalid(field));
-        }
+        let length = self.list_length(max, field)?;
         let (head, rest) = self
             .rest
             .split_at_checked(length)
@@ -149,12 +212,27 @@ impl<'a> Reader<'a> {
     }
 }
 
+fn micros(value: u64, field: &'static str) -> Result<Micros, DecodeError> {
+    let micros = i64::try_from(value);
+    micros.map(Micros).map_err(|_| DecodeError::Invalid(field))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
     proptest! {
+        #[test]
+        fn signed_round_trip(value: i64) {
+            let mut out = Vec::new();
+            put_signed(&mut out, value);
+            let mut reader = Reader::new(&out);
+            prop_assert_eq!(reader.signed("n"), Ok(value));
+            prop_assert_eq!(reader.finish(), Ok(()));
+            prop_assert!(out.len() == 1 || !(-64..64).contains(&value), "small ones are short");
+        }
+
         #[test]
         fn varint_round_trip(value: u64) {
             let mut out = Vec::new();

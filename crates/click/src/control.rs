@@ -10,19 +10,26 @@
 //! | varint | number in the control partition |
 //! | varint | number at the target (an advertiser's or all partitions' changes are counted) |
 //! | varint | time of the change, Unix ms |
+//! | varint | who made it |
 //! | 1 | change code |
 //! | | the change's fields in the order of its struct |
 //!
-//! A number is a varint, a string its length as varint and its bytes, a list its length and its
-//! items, an option one byte 0 or 1 and the value. A key's secret and a token's hash are not in
-//! here: they are the record's second part, which the core never reads.
+//! A number is a varint (one that may be negative with its sign in the lowest bit), a share two
+//! bytes, a currency its three letters, a string its length as varint and its bytes, a list its
+//! length and its items, an option one byte 0 or 1 and the value. A signing key's secret and the
+//! hash of a token or API key are not in here: they are the record's second part, which the core
+//! never reads.
 
-mod changes;
+mod access;
+mod money;
+mod nouns;
 
-pub use changes::{Advertiser, Campaign, CampaignState, IngestToken, Link, Scope, SigningKey};
+pub use access::{ApiKey, IngestToken, PublisherScope, Role, Scope, ScopeOf, SigningKey};
+pub use money::{Money, MoneyKind};
+pub use nouns::{Ad, Advertiser, Campaign, CampaignState, Link, Payment, Publisher, ZoneOffset};
 
 use crate::codec::{DecodeError, Reader, put_varint};
-use crate::ids::{AdvertiserId, ControlNumber, KeyId, LinkId};
+use crate::ids::{Actor, AdvertiserId, ControlNumber, KeyId, LinkId};
 use crate::time::Millis;
 
 /// Version of the layout above.
@@ -38,6 +45,8 @@ pub struct Control {
     pub target_number: u64,
     /// When the change was accepted.
     pub at: Millis,
+    /// Who made it.
+    pub by: Actor,
     /// What changes.
     pub change: Change,
 }
@@ -63,6 +72,18 @@ pub enum Change {
     TokenRevoked(u32),
     /// The edges write records of this version from now on.
     RecordVersion(u8),
+    /// A publisher is new or changed.
+    Publisher(Publisher),
+    /// A creative is new or changed.
+    Ad(Ad),
+    /// An API key is new or changed.
+    ApiKey(ApiKey),
+    /// An API key stops.
+    ApiKeyRevoked(u32),
+    /// A money command.
+    Money(Money),
+    /// The core applies records by this version from now on.
+    ApplyVersion(u16),
 }
 
 /// Which partitions a change concerns.
@@ -81,12 +102,18 @@ impl Change {
             Change::Advertiser(advertiser) => Target::Advertiser(advertiser.advertiser),
             Change::Campaign(campaign) => Target::Advertiser(campaign.advertiser),
             Change::Link(link) => Target::Advertiser(link.advertiser),
+            Change::Ad(ad) => Target::Advertiser(ad.advertiser),
+            Change::Money(money) => Target::Advertiser(money.advertiser),
             Change::LinkRemoved(_)
             | Change::Key(_)
             | Change::KeyRevoked(_)
             | Change::Token(_)
             | Change::TokenRevoked(_)
-            | Change::RecordVersion(_) => Target::All,
+            | Change::RecordVersion(_)
+            | Change::Publisher(_)
+            | Change::ApiKey(_)
+            | Change::ApiKeyRevoked(_)
+            | Change::ApplyVersion(_) => Target::All,
         }
     }
 
@@ -125,6 +152,30 @@ impl Change {
                 put_varint(out, u64::from(*token));
             }
             Change::RecordVersion(version) => out.extend_from_slice(&[9, *version]),
+            Change::Publisher(publisher) => {
+                out.push(10);
+                publisher.encode(out);
+            }
+            Change::Ad(ad) => {
+                out.push(11);
+                ad.encode(out);
+            }
+            Change::ApiKey(key) => {
+                out.push(12);
+                key.encode(out);
+            }
+            Change::ApiKeyRevoked(key) => {
+                out.push(13);
+                put_varint(out, u64::from(*key));
+            }
+            Change::Money(money) => {
+                out.push(14);
+                money.encode(out);
+            }
+            Change::ApplyVersion(version) => {
+                out.push(15);
+                out.extend_from_slice(&version.to_le_bytes());
+            }
         }
     }
 
@@ -143,6 +194,12 @@ impl Change {
             7 => IngestToken::decode(reader).map(Change::Token),
             8 => reader.varint_u32("token").map(Change::TokenRevoked),
             9 => reader.u8("record version").map(Change::RecordVersion),
+            10 => Publisher::decode(reader).map(Change::Publisher),
+            11 => Ad::decode(reader).map(Change::Ad),
+            12 => ApiKey::decode(reader).map(Change::ApiKey),
+            13 => reader.varint_u32("API key").map(Change::ApiKeyRevoked),
+            14 => Money::decode(reader).map(Change::Money),
+            15 => reader.u16("apply version").map(Change::ApplyVersion),
             code => Err(DecodeError::UnknownVersion {
                 kind: code,
                 version: VERSION,
@@ -157,6 +214,7 @@ impl Control {
         put_varint(out, self.number.0);
         put_varint(out, self.target_number);
         put_varint(out, self.at.0);
+        put_varint(out, u64::from(self.by.0));
         self.change.encode(out);
     }
 
@@ -169,6 +227,7 @@ impl Control {
             number: ControlNumber(reader.varint("control number")?),
             target_number: reader.varint("target number")?,
             at: Millis(reader.varint("time of change")?),
+            by: Actor(reader.varint_u32("actor")?),
             change: Change::decode(reader)?,
         })
     }

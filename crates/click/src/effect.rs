@@ -13,6 +13,9 @@ pub struct Judgement {
     pub outcome: Outcome,
     /// What the advertiser is charged; 0 unless the outcome is `billed`.
     pub charge: Micros,
+    /// What of the charge is the publisher's, see [`crate::money::split`]; the rest is the
+    /// platform's.
+    pub share: Micros,
     /// In which currency; none where no campaign is known.
     pub currency: Option<Currency>,
 }

@@ -422,7 +422,7 @@ impl Source {
                     .map_err(|_| DecodeError::Invalid("nonce"))?,
                 window_s: reader.varint_u32("billing window")?,
                 price: if priced {
-                    Some(decode_price(reader)?)
+                    Some(reader.micros("price")?)
                 } else {
                     None
                 },
@@ -436,11 +436,4 @@ impl Source {
             _ => Err(DecodeError::Invalid("source")),
         }
     }
-}
-
-fn decode_price(reader: &mut Reader<'_>) -> Result<Micros, DecodeError> {
-    let micros = i64::try_from(reader.varint("price")?);
-    micros
-        .map(Micros)
-        .map_err(|_| DecodeError::Invalid("price"))
 }

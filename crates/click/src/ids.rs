@@ -58,6 +58,8 @@ number!(/// A record's number in its partition, counted from 1 by the core.
     Ordinal(u64));
 number!(/// A change's number in the control partition, counted from 1.
     ControlNumber(u64));
+number!(/// Who made a change: an API key's number; 0 for files given to `serve` and the operator.
+    Actor(u32));
 
 /// A partition's number, below [`PARTITIONS_MAX`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]

@@ -27,8 +27,8 @@ pub use control::{Change, Control};
 pub use effect::Judgement;
 pub use facts::{AgentClass, ClickFacts, Country, Pseudonyms, Source};
 pub use ids::{
-    AdId, AdvertiserId, CampaignId, ClickId, ControlNumber, DataSetId, EdgeId, KeyId, LinkId,
-    Nonce, Ordinal, PartitionId, PlacementId, PseudonymKeyId, PublisherId,
+    Actor, AdId, AdvertiserId, CampaignId, ClickId, ControlNumber, DataSetId, EdgeId, KeyId,
+    LinkId, Nonce, Ordinal, PartitionId, PlacementId, PseudonymKeyId, PublisherId,
 };
 pub use money::{Currency, Micros};
 pub use outcome::{Outcome, Refusal};

@@ -31,6 +31,19 @@ pub const SLUG_BYTES_MAX: usize = 64;
 /// A name (campaign, advertiser) in bytes; longer is refused when it is given.
 pub const NAME_BYTES_MAX: usize = 256;
 
+/// A money command's reason in bytes; longer is refused when it is given.
+pub const REASON_BYTES_MAX: usize = 512;
+
+/// Offsets of a campaign's time zone: two years ahead with the four changes a year of the most
+/// restless zones. More is refused when they are given.
+pub const ZONE_OFFSETS_MAX: usize = 16;
+
+/// A time zone's name in bytes; longer is refused when it is given.
+pub const ZONE_NAME_BYTES_MAX: usize = 64;
+
+/// The furthest that a zone may lie from UTC, in seconds: 18 hours. Further is refused.
+pub const ZONE_OFFSET_S_MAX: i32 = 18 * 3600;
+
 /// User agent bytes kept; the rest is cut off.
 pub const AGENT_BYTES_MAX: usize = 1024;
 
@@ -49,7 +62,7 @@ pub const SUB_ID_BYTES_MAX: usize = 256;
 /// One part (facts or personal) of a record in bytes; no record of ours can be longer.
 pub const RECORD_PART_BYTES_MAX: usize = 8 * 1024;
 
-/// Advertisers that one key may name; more is refused when the key is given.
+/// Advertisers, and as many publishers, that one key may name; more is refused when the key is given.
 pub const KEY_ADVERTISERS_MAX: usize = 512;
 
 /// Items of one batch; more answers 413.
@@ -91,15 +104,17 @@ const PERSONAL_BYTES_MAX: usize = 16 // salt
     + (2 + LANGUAGE_BYTES_MAX)
     + 1
     + SUB_IDS * (2 + SUB_ID_BYTES_MAX);
-const CONTROL_BYTES_MAX: usize = 64 // ids, times and flags
-    + 3 * NAME_BYTES_MAX
+const CONTROL_BYTES_MAX: usize = 128 // ids, times, amounts and flags
+    + 2 * NAME_BYTES_MAX // with REASON_BYTES_MAX, a campaign's zone or an advertiser's schemes
+    + ZONE_OFFSETS_MAX * 15
     + SLUG_BYTES_MAX
     + DESTINATION_BYTES_MAX
-    + 10 * KEY_ADVERTISERS_MAX;
+    + 2 * 5 * KEY_ADVERTISERS_MAX; // advertisers and publishers
 
 const _: () = {
     assert!(PERSONAL_BYTES_MAX <= RECORD_PART_BYTES_MAX);
     assert!(CONTROL_BYTES_MAX <= RECORD_PART_BYTES_MAX);
+    assert!(REASON_BYTES_MAX <= 2 * NAME_BYTES_MAX);
     assert!(RECORD_PART_BYTES_MAX <= u16::MAX as usize);
     assert!(WINDOW_DEFAULT_S <= WINDOW_MAX_S);
     assert!(WINDOW_MAX_S <= EXPIRY_MAX_S);

@@ -1,4 +1,9 @@
-//! Money: integer micro-units of a currency, checked arithmetic, no floats.
+//! Money: integer micro-units of a currency, checked arithmetic, no floats; and how the price of
+//! a click is shared.
+//!
+//! Shares are rounded per click, so that each click's share can stand in its Merkle leaf and the
+//! sum over any set of clicks is the sum of their shares. The publisher's part is rounded to the
+//! nearest micro-unit, a half down, and the rest is the platform's: nothing is made or lost.
 
 use std::fmt;
 use std::str::FromStr;
@@ -79,9 +84,87 @@ impl fmt::Display for Currency {
     }
 }
 
+/// One whole, in basis points.
+pub const WHOLE_BASIS_POINTS: u16 = 10_000;
+
+/// A click's price in two parts that sum to it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Shares {
+    /// What the publisher is paid.
+    pub publisher: Micros,
+    /// What the platform keeps.
+    pub platform: Micros,
+}
+
+/// A price or share that cannot be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum ShareError {
+    /// More than the whole.
+    #[error("a share of {0} basis points is more than {WHOLE_BASIS_POINTS}")]
+    MoreThanWhole(u16),
+    /// Nobody is paid for being clicked on.
+    #[error("a price of {} micro-units is below 0", .0.0)]
+    Negative(Micros),
+}
+
+/// Splits `price`; the publisher gets `basis_points` ten-thousandths of it.
+///
+/// # Errors
+///
+/// [`ShareError`] for a price below 0 or a share above the whole.
+pub fn split(price: Micros, basis_points: u16) -> Result<Shares, ShareError> {
+    if basis_points > WHOLE_BASIS_POINTS {
+        return Err(ShareError::MoreThanWhole(basis_points));
+    }
+    if price < Micros::ZERO {
+        return Err(ShareError::Negative(price));
+    }
+    // Whole units first and their rest after, so that 64 bits are enough and no wide division
+    // stands in the way of each click.
+    let (whole, points) = (i64::from(WHOLE_BASIS_POINTS), i64::from(basis_points));
+    let below_half = whole / 2 - 1;
+    let publisher = price.0 / whole * points + (price.0 % whole * points + below_half) / whole;
+    Ok(Shares {
+        publisher: Micros(publisher),
+        platform: Micros(price.0 - publisher),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn shares_sum_to_the_price(price in 0..=i64::MAX, basis_points in 0..=WHOLE_BASIS_POINTS) {
+            let shares = split(Micros(price), basis_points).unwrap();
+            prop_assert!(shares.publisher >= Micros::ZERO && shares.platform >= Micros::ZERO);
+            prop_assert_eq!(shares.publisher.plus(shares.platform), Ok(Micros(price)));
+            // The nearest: at most half a micro-unit below the exact part, less than half above.
+            let exact = i128::from(price) * i128::from(basis_points);
+            let rest = exact - i128::from(shares.publisher.0) * i128::from(WHOLE_BASIS_POINTS);
+            prop_assert!((-4_999..=5_000).contains(&rest), "{rest}");
+        }
+    }
+
+    #[test]
+    fn shares_written_down() {
+        let publisher = |price, points| split(Micros(price), points).unwrap().publisher.0;
+        assert_eq!(publisher(350_000, 7_000), 245_000);
+        assert_eq!(publisher(1, 9_999), 1);
+        assert_eq!(publisher(1, 5_000), 0, "a half is the platform's");
+        assert_eq!(publisher(3, 5_000), 1);
+        assert_eq!(publisher(1, 5_001), 1);
+        assert_eq!(publisher(333_333, 3_333), 111_100);
+        assert_eq!(publisher(i64::MAX, WHOLE_BASIS_POINTS), i64::MAX);
+        assert_eq!(publisher(i64::MAX, 0), 0);
+        assert_eq!(
+            split(Micros(1), 10_001),
+            Err(ShareError::MoreThanWhole(10_001))
+        );
+        assert_eq!(split(Micros(-1), 1), Err(ShareError::Negative(Micros(-1))));
+    }
 
     #[test]
     fn sums_are_checked() {

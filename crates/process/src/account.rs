@@ -58,6 +58,7 @@ fn end(state: &mut State, event: Event, verdict: Verdict) -> Effects {
         ordinal,
         outcome,
         charge,
+        share: Micros::ZERO,
         currency,
     };
     let ending = Ending {

@@ -114,6 +114,7 @@ fn uncharged(ordinal: Ordinal, outcome: Outcome) -> Judgement {
         ordinal,
         outcome,
         charge: Micros::ZERO,
+        share: Micros::ZERO,
         currency: None,
     }
 }

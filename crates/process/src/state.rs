@@ -26,19 +26,20 @@ use crate::effects::{Halt, Incoming};
 use crate::tally::Counts;
 
 pub(crate) mod campaigns;
-mod digest;
+pub(crate) mod kept;
 pub(crate) mod nonces;
 pub(crate) mod recent;
 pub(crate) mod sessions;
+mod snapshot;
 pub(crate) mod timeline;
 
 use campaigns::{Campaigns, Terms};
-use nonces::NonceHours;
+use kept::kept;
+use nonces::{HOUR_MS, NonceHours};
 use recent::RecentVisits;
 use sessions::Sessions;
+pub use snapshot::{BadPart, BadSnapshot, Part, PartBytes};
 use timeline::Timeline;
-
-const HOUR_MS: u64 = 3_600_000;
 
 /// Which `apply` is in force. It changes through the log, like everything that decides.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -89,6 +90,8 @@ pub(crate) struct KeyStanding {
     pub(crate) scope: Scope,
     pub(crate) revoked: bool,
 }
+
+kept!(KeyStanding { scope, revoked });
 
 impl State {
     /// A partition before its first record.
@@ -144,11 +147,6 @@ impl State {
     /// The minute before which no edge will send anything; none while no edge has marked.
     pub fn complete_before(&self) -> Option<Minute> {
         self.marks.values().min().copied()
-    }
-
-    /// One number for the whole state: equal states, and only they, have equal hashes.
-    pub fn hash(&self) -> [u8; 32] {
-        digest::of(self)
     }
 
     pub(crate) fn next_ordinal(&self) -> Result<Ordinal, Halt> {
@@ -220,7 +218,13 @@ impl State {
             | Change::LinkRemoved(_)
             | Change::Token(_)
             | Change::TokenRevoked(_)
-            | Change::RecordVersion(_) => true,
+            | Change::RecordVersion(_)
+            | Change::Publisher(_)
+            | Change::Ad(_)
+            | Change::ApiKey(_)
+            | Change::ApiKeyRevoked(_)
+            | Change::Money(_)
+            | Change::ApplyVersion(_) => true,
         }
     }
 
@@ -228,7 +232,7 @@ impl State {
         let terms = Terms {
             currency: campaign.currency,
             price: campaign.price,
-            paused: campaign.state == CampaignState::Paused,
+            paused: campaign.state != CampaignState::Active,
         };
         self.campaigns
             .change(campaign.advertiser, campaign.campaign, at, terms)

@@ -317,6 +317,7 @@ impl Traffic {
                 } else {
                     Micros::ZERO
                 },
+                share: Micros::ZERO,
                 currency: "USD".parse().ok(),
             },
             facts,

@@ -1,11 +1,15 @@
 use super::*;
 use crate::control::{
-    Advertiser, Campaign, CampaignState, Change, IngestToken, Link, Scope, SigningKey,
+    Ad, Advertiser, ApiKey, Campaign, CampaignState, Change, IngestToken, Link, Money, MoneyKind,
+    Payment, Publisher, Role, ScopeOf, SigningKey, ZoneOffset,
 };
 use crate::facts::{Ack, AgentClass, Country, Pseudonyms, Source};
 use crate::ids::*;
-use crate::limits::SUB_IDS;
-use crate::money::Micros;
+use crate::limits::{
+    KEY_ADVERTISERS_MAX, NAME_BYTES_MAX, REASON_BYTES_MAX, RECORD_PART_BYTES_MAX, SUB_IDS,
+    ZONE_OFFSET_S_MAX, ZONE_OFFSETS_MAX,
+};
+use crate::money::{Currency, Micros, WHOLE_BASIS_POINTS};
 use crate::personal::{self, Personal};
 use proptest::prelude::*;
 use std::net::IpAddr;
@@ -83,103 +87,148 @@ prop_compose! {
     }
 }
 
-fn scope() -> impl Strategy<Value = Scope> {
-    let some = proptest::collection::vec(any::<u32>().prop_map(AdvertiserId), 0..9);
-    prop_oneof![Just(Scope::All), some.prop_map(Scope::Only)]
+fn scope<T: Clone + std::fmt::Debug>(id: fn(u32) -> T) -> impl Strategy<Value = ScopeOf<T>> {
+    let some = proptest::collection::vec(any::<u32>().prop_map(id), 0..9);
+    prop_oneof![Just(ScopeOf::All), some.prop_map(ScopeOf::Only)]
+}
+
+fn millis() -> impl Strategy<Value = Millis> {
+    any::<u64>().prop_map(Millis)
+}
+
+fn micros() -> impl Strategy<Value = Micros> {
+    (0..=i64::MAX).prop_map(Micros)
+}
+
+fn currency() -> impl Strategy<Value = Currency> {
+    "[A-Z]{3}".prop_map(|code| code.parse().unwrap())
+}
+
+const TEXT: &str = "\\PC{0,40}";
+
+fn offsets() -> impl Strategy<Value = Vec<ZoneOffset>> {
+    let seconds = -ZONE_OFFSET_S_MAX..=ZONE_OFFSET_S_MAX;
+    let by_time = proptest::collection::btree_map(any::<u64>(), seconds, 0..=ZONE_OFFSETS_MAX);
+    by_time.prop_map(|by_time| {
+        let offset = |(from, seconds)| ZoneOffset {
+            from: Millis(from),
+            seconds,
+        };
+        by_time.into_iter().map(offset).collect()
+    })
+}
+
+prop_compose! {
+    fn advertiser()(
+        advertiser: u32, name in TEXT,
+        schemes in proptest::collection::vec("[a-z]{1,9}", 0..3),
+        currency in currency(), limit in micros(), payment in 0..3usize,
+    ) -> Change {
+        let payment = [Payment::Open, Payment::Credit { limit }, Payment::Prepaid][payment];
+        let advertiser = AdvertiserId(advertiser);
+        Change::Advertiser(Advertiser { advertiser, name, schemes, currency, payment })
+    }
+}
+
+prop_compose! {
+    fn campaign()(
+        (campaign, advertiser) in any::<(u64, u32)>(), [name, zone] in [TEXT, "[A-Za-z/_]{0,20}"],
+        currency in currency(), state in 0..3usize, offsets in offsets(),
+        [price, daily_budget, total_budget] in
+            proptest::array::uniform3(proptest::option::of(micros())),
+    ) -> Change {
+        use CampaignState::{Active, Archived, Paused};
+        Change::Campaign(Campaign {
+            campaign: CampaignId(campaign),
+            advertiser: AdvertiserId(advertiser),
+            state: [Active, Paused, Archived][state],
+            name, currency, price, daily_budget, total_budget, zone, offsets,
+        })
+    }
+}
+
+prop_compose! {
+    fn link()(
+        [link, campaign, ad, placement]: [u64; 4], [advertiser, publisher]: [u32; 2],
+        [slug, destination] in ["[a-z0-9]{1,20}", TEXT],
+        (escaping, test) in any::<(u8, bool)>(), expires_at in proptest::option::of(millis()),
+    ) -> Change {
+        Change::Link(Link {
+            link: LinkId(link),
+            advertiser: AdvertiserId(advertiser),
+            campaign: CampaignId(campaign),
+            ad: AdId(ad),
+            publisher: PublisherId(publisher),
+            placement: PlacementId(placement),
+            slug, destination, escaping, expires_at, test,
+        })
+    }
+}
+
+prop_compose! {
+    fn money()(
+        command: [u8; 16], advertiser: u32, kind in 0..3usize, amount: i64,
+        currency in currency(), reason in TEXT, campaign: Option<u64>, publisher: Option<u32>,
+    ) -> Change {
+        Change::Money(Money {
+            command,
+            advertiser: AdvertiserId(advertiser),
+            kind: MoneyKind::ALL[kind],
+            amount: Micros(amount),
+            currency,
+            campaign: campaign.map(CampaignId),
+            publisher: publisher.map(PublisherId),
+            reason,
+        })
+    }
+}
+
+prop_compose! {
+    fn credential()(
+        kind in 0..3, number: u32, name in TEXT, role in 0..6usize, test: bool,
+        scope in scope(AdvertiserId), publishers in scope(PublisherId),
+        not_before in millis(), not_after in millis(),
+    ) -> Change {
+        match kind {
+            0 => Change::Key(SigningKey { key: KeyId(number), scope, not_before, not_after, test }),
+            1 => Change::Token(IngestToken { token: number, scope, not_after }),
+            _ => Change::ApiKey(ApiKey {
+                key: number, name, role: Role::ALL[role], scope, publishers, not_after,
+            }),
+        }
+    }
 }
 
 fn change() -> impl Strategy<Value = Change> {
-    let text = "\\PC{0,40}";
-    let millis = || any::<u64>().prop_map(Millis);
+    let publisher = (any::<u32>(), TEXT, 0..=WHOLE_BASIS_POINTS).prop_map(|(id, name, points)| {
+        Change::Publisher(Publisher {
+            publisher: PublisherId(id),
+            name,
+            share_basis_points: points,
+        })
+    });
+    let ad = (any::<(u64, u32, u64)>(), TEXT).prop_map(|((ad, advertiser, campaign), name)| {
+        Change::Ad(Ad {
+            ad: AdId(ad),
+            advertiser: AdvertiserId(advertiser),
+            campaign: CampaignId(campaign),
+            name,
+        })
+    });
     prop_oneof![
-        (
-            any::<u32>(),
-            text,
-            proptest::collection::vec("[a-z]{1,9}", 0..3)
-        )
-            .prop_map(
-                |(advertiser, name, schemes)| Change::Advertiser(Advertiser {
-                    advertiser: AdvertiserId(advertiser),
-                    name,
-                    schemes,
-                })
-            ),
-        (
-            any::<u64>(),
-            any::<u32>(),
-            text,
-            proptest::option::of(0..=i64::MAX),
-            any::<bool>()
-        )
-            .prop_map(|(campaign, advertiser, name, price, paused)| {
-                Change::Campaign(Campaign {
-                    campaign: CampaignId(campaign),
-                    advertiser: AdvertiserId(advertiser),
-                    name,
-                    currency: "EUR".parse().unwrap(),
-                    price: price.map(Micros),
-                    state: if paused {
-                        CampaignState::Paused
-                    } else {
-                        CampaignState::Active
-                    },
-                })
-            }),
-        (
-            any::<[u64; 4]>(),
-            any::<[u32; 2]>(),
-            "[a-z0-9]{1,20}",
-            text,
-            any::<(u8, bool)>(),
-            proptest::option::of(millis())
-        )
-            .prop_map(
-                |(
-                    numbers,
-                    [advertiser, publisher],
-                    slug,
-                    destination,
-                    (escaping, test),
-                    expires_at,
-                )| {
-                    let [link, campaign, ad, placement] = numbers;
-                    Change::Link(Link {
-                        link: LinkId(link),
-                        slug,
-                        advertiser: AdvertiserId(advertiser),
-                        campaign: CampaignId(campaign),
-                        ad: AdId(ad),
-                        publisher: PublisherId(publisher),
-                        placement: PlacementId(placement),
-                        destination,
-                        escaping,
-                        expires_at,
-                        test,
-                    })
-                }
-            ),
+        advertiser(),
+        campaign(),
+        link(),
+        money(),
+        credential(),
+        publisher,
+        ad,
         any::<u64>().prop_map(|link| Change::LinkRemoved(LinkId(link))),
-        (any::<u32>(), scope(), millis(), millis(), any::<bool>()).prop_map(
-            |(key, scope, not_before, not_after, test)| {
-                Change::Key(SigningKey {
-                    key: KeyId(key),
-                    scope,
-                    not_before,
-                    not_after,
-                    test,
-                })
-            }
-        ),
         any::<u32>().prop_map(|key| Change::KeyRevoked(KeyId(key))),
-        (any::<u32>(), scope(), millis()).prop_map(|(token, scope, not_after)| Change::Token(
-            IngestToken {
-                token,
-                scope,
-                not_after
-            }
-        )),
         any::<u32>().prop_map(Change::TokenRevoked),
+        any::<u32>().prop_map(Change::ApiKeyRevoked),
         any::<u8>().prop_map(Change::RecordVersion),
+        any::<u16>().prop_map(Change::ApplyVersion),
     ]
 }
 
@@ -195,14 +244,17 @@ fn record() -> impl Strategy<Value = Record> {
             edge: EdgeId::new(edge).unwrap(),
             minute: Minute(minute),
         })),
-        (any::<[u64; 3]>(), change()).prop_map(|([number, target_number, at], change)| {
-            Record::Control(Control {
-                number: ControlNumber(number),
-                target_number,
-                at: Millis(at),
-                change,
-            })
-        }),
+        (any::<[u64; 3]>(), any::<u32>(), change()).prop_map(
+            |([number, target_number, at], by, change)| {
+                Record::Control(Control {
+                    number: ControlNumber(number),
+                    target_number,
+                    at: Millis(at),
+                    by: Actor(by),
+                    change,
+                })
+            }
+        ),
     ]
 }
 
@@ -292,6 +344,91 @@ fn newer_records_ask_for_newer_code_and_damage_does_not() {
             .needs_newer_code()
     );
     assert!(!Record::decode(&[]).unwrap_err().needs_newer_code());
+}
+
+fn decoded(change: Change) -> Result<Record, DecodeError> {
+    let mut bytes = Vec::new();
+    Record::Control(Control {
+        number: ControlNumber(1),
+        target_number: 1,
+        at: Millis(1),
+        by: Actor(0),
+        change,
+    })
+    .encode(&mut bytes);
+    assert!(bytes.len() <= RECORD_PART_BYTES_MAX, "{}", bytes.len());
+    Record::decode(&bytes)
+}
+
+#[test]
+fn nouns_that_cannot_be_are_damage() {
+    let publisher = |share_basis_points| {
+        Change::Publisher(Publisher {
+            publisher: PublisherId(1),
+            name: String::new(),
+            share_basis_points,
+        })
+    };
+    assert!(decoded(publisher(10_000)).is_ok());
+    assert_eq!(
+        decoded(publisher(10_001)),
+        Err(DecodeError::Invalid("share"))
+    );
+    let zoned = |offsets: &[(u64, i32)]| {
+        let offset = |(from, seconds): &(u64, i32)| ZoneOffset {
+            from: Millis(*from),
+            seconds: *seconds,
+        };
+        decoded(Change::Campaign(Campaign {
+            campaign: CampaignId(1),
+            advertiser: AdvertiserId(1),
+            name: String::new(),
+            currency: "EUR".parse().unwrap(),
+            price: None,
+            state: CampaignState::Active,
+            daily_budget: None,
+            total_budget: None,
+            zone: String::new(),
+            offsets: offsets.iter().map(offset).collect(),
+        }))
+    };
+    assert!(zoned(&[(0, 3600), (1, -64_800)]).is_ok());
+    for wrong in [
+        &[(0, 0), (0, 1)][..],
+        &[(2, 0), (1, 1)],
+        &[(0, 64_801)],
+        &[(0, 0); 17],
+    ] {
+        assert!(zoned(wrong).is_err(), "{wrong:?}");
+    }
+}
+
+/// The limits leave room for the longest records that they allow.
+#[test]
+fn the_longest_changes_fit_a_record() {
+    let many = KEY_ADVERTISERS_MAX as u32;
+    let scope = ScopeOf::Only((0..many).map(|one| AdvertiserId(u32::MAX - one)).collect());
+    let publishers = ScopeOf::Only((0..many).map(|one| PublisherId(u32::MAX - one)).collect());
+    let key = Change::ApiKey(ApiKey {
+        key: u32::MAX,
+        name: "x".repeat(NAME_BYTES_MAX),
+        role: Role::Auditor,
+        scope,
+        publishers,
+        not_after: Millis(u64::MAX),
+    });
+    assert!(decoded(key).is_ok());
+    let money = Change::Money(Money {
+        command: [255; 16],
+        advertiser: AdvertiserId(u32::MAX),
+        kind: MoneyKind::Credit,
+        amount: Micros(i64::MIN),
+        currency: "EUR".parse().unwrap(),
+        campaign: Some(CampaignId(u64::MAX)),
+        publisher: Some(PublisherId(u32::MAX)),
+        reason: "x".repeat(REASON_BYTES_MAX),
+    });
+    assert!(decoded(money).is_ok());
 }
 
 #[test]

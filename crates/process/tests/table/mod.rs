@@ -26,7 +26,7 @@ use tollgate_click::facts::Ack;
 use tollgate_click::ids::ClickIdParts;
 use tollgate_click::record::{Mark, Tick};
 use tollgate_click::{
-    AdId, AdvertiserId, AgentClass, CampaignId, ClickFacts, ClickId, ControlNumber, Country,
+    Actor, AdId, AdvertiserId, AgentClass, CampaignId, ClickFacts, ClickId, ControlNumber, Country,
     DataSetId, EdgeId, KeyId, LinkId, Micros, Millis, Minute, Nonce, PartitionId, PlacementId,
     PseudonymKeyId, Pseudonyms, PublisherId, Record, Source,
 };
@@ -230,6 +230,10 @@ impl World {
                     "paused" => CampaignState::Paused,
                     other => panic!("{other:?} is no state"),
                 },
+                daily_budget: None,
+                total_budget: None,
+                zone: String::new(),
+                offsets: Vec::new(),
             }),
             "key" => Change::Key(SigningKey {
                 key,
@@ -250,6 +254,7 @@ impl World {
             number,
             target_number,
             at,
+            by: Actor(0),
             change,
         })
     }

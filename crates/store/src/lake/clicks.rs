@@ -409,6 +409,7 @@ fn stored_judgement(table: &Table, row: usize) -> Option<Judgement> {
         ordinal: Ordinal(table.u64(At::Ordinal as usize, row)),
         outcome: outcome?,
         charge: Micros(table.u64(At::Charge as usize, row) as i64),
+        share: Micros::ZERO, // no column yet
         currency,
     })
 }

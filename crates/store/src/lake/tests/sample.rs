@@ -214,6 +214,7 @@ pub(crate) fn row(dice: &mut Dice, ordinal: u64, at: u64) -> OwnedRow {
             } else {
                 0
             }),
+            share: Micros::ZERO,
             currency: dice.pick(&[
                 None,
                 Some("EUR".parse().unwrap()),

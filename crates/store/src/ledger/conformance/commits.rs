@@ -29,13 +29,13 @@ pub(super) fn a_commit_moves_everything_together(
     assert_eq!(worker.at.closed_before, Minute(101));
     assert_eq!(worker.at.cursor, request.cursor);
     let net = |ledger: &mut dyn Ledger, account| ledger.balance(account).map(|found| found.net().0);
-    // Clicks: 3 at 0.350000, 1 at 0.350001, 2 at 0.099999; shares rounded down per click.
+    // Clicks: 3 at 0.350000, 1 at 0.350001, 2 at 0.099999; shares rounded per click.
     assert_eq!(net(ledger, prepaid(7))?, 1_000_000 - 1_599_999);
     assert_eq!(net(ledger, payable(3))?, 3 * 245_000 + 2 * 69_999);
-    assert_eq!(net(ledger, payable(4))?, 245_000);
+    assert_eq!(net(ledger, payable(4))?, 245_001);
     assert_eq!(
         net(ledger, account(Holder::Revenue))?,
-        1_599_999 - 874_998 - 245_000
+        1_599_999 - 874_998 - 245_001
     );
     assert_eq!(net(ledger, account(Holder::Outside))?, -1_000_000);
     let sums = spend(ledger, CampaignId(1), ALL_MINUTES)?;
