@@ -31,6 +31,7 @@
 pub mod account;
 pub mod hash;
 pub mod merkle;
+pub mod minute;
 pub mod posting;
 pub mod shares;
 
