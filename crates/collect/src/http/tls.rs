@@ -73,7 +73,7 @@ fn read(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
         file: named(&files.certificate),
         source,
     };
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(unusable)?
