@@ -36,6 +36,11 @@ pub(crate) fn admit(state: &mut State, incoming: Incoming<'_>) -> Result<Admitte
     if let Ok(Record::Control(control)) = &decoded {
         state.check_control_order(control, ordinal)?;
     }
+    if let Ok(record) = &decoded
+        && !state.questions_of(record).is_empty()
+    {
+        return Err(Halt::Unanswered { ordinal });
+    }
     // From here on the record is taken.
     let resent = state.take(ordinal, incoming);
     let admitted = match decoded {

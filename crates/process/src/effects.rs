@@ -154,6 +154,12 @@ pub enum Halt {
         /// The number that came.
         got: u64,
     },
+    /// A nonce of an old hour may lie in a part that is not in memory.
+    #[error("record {ordinal}: an old nonce was looked for and the worker has not read its part")]
+    Unanswered {
+        /// The number that the record would have had.
+        ordinal: Ordinal,
+    },
     /// No number is left.
     #[error("the partition has used all ordinals")]
     OrdinalsUsedUp,

@@ -15,14 +15,16 @@
 
 mod account;
 mod admit;
+mod batch;
 mod effects;
 mod judge;
 pub mod state;
 mod tally;
 
+pub use batch::{Question, apply_all};
 pub use effects::{Effect, Effects, Ending, Halt, Incoming, Kind, Reason};
 pub use judge::{Class, DOUBLE_CLICK_MS, RULES, Rule};
-pub use state::{ApplyVersion, State};
+pub use state::{ApplyVersion, BadPart, BadSnapshot, Part, PartBytes, State};
 pub use tally::{Counts, Tally};
 
 /// Applies one record: the hallway that every record walks.

@@ -250,6 +250,7 @@ impl State {
         if before.0 / HOUR_MS != self.clock.0 / HOUR_MS {
             self.forget(before);
         }
+        self.retire(before);
         let records = self.counts.records() + 1; // this tick is counted at its end
         assert_eq!(records, self.ordinal.0, "every record has one effect");
         true
@@ -268,6 +269,20 @@ impl State {
         self.campaigns.forget_superseded_before(state);
         for key in self.keys.values_mut() {
             key.forget_superseded_before(state);
+        }
+    }
+
+    /// Makes old hours of those that have been over for an hour; see [`nonces`]. It takes a
+    /// moment, so each partition does it in a minute of its own.
+    fn retire(&mut self, before: Millis) {
+        let minutes = 60 + u64::from(self.partition.get() % 60);
+        let ago = |clock: Millis| Millis(clock.0.saturating_sub(minutes * 60_000));
+        let (before, now) = (ago(before), ago(self.clock));
+        for table in [&mut self.clicked, &mut self.shown] {
+            table.forget_answers();
+            if before.0 / HOUR_MS != now.0 / HOUR_MS {
+                table.retire_ended_before(now);
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tollgate_click::{Currency, Judgement, Outcome};
 
 use crate::effects::{Effect, Kind};
+use crate::state::kept::kept;
 
 const OUTCOMES: usize = Outcome::ALL.len();
 
@@ -15,6 +16,8 @@ pub struct Tally {
     /// Micro-units a currency. 128 bits: 2^64 clicks at the highest price cannot overflow it.
     spend: BTreeMap<Currency, i128>,
 }
+
+kept!(Tally { outcomes, spend });
 
 impl Tally {
     /// Counts one ending.
@@ -106,6 +109,14 @@ pub struct Counts {
     /// Control records.
     pub controls: u64,
 }
+
+kept!(Counts {
+    clicks,
+    impressions,
+    ticks,
+    marks,
+    controls
+});
 
 impl Counts {
     /// Counts one record's effect.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use tollgate_click::{AdvertiserId, CampaignId, Currency, Micros, Millis};
 
+use super::kept::kept;
 use super::timeline::Timeline;
 
 /// What a click on a campaign meets.
@@ -17,11 +18,19 @@ pub(crate) struct Terms {
     pub(crate) paused: bool,
 }
 
+kept!(Terms {
+    currency,
+    price,
+    paused
+});
+
 /// All campaigns of the partition. A campaign of one advertiser is no campaign of another.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Campaigns {
     campaigns: BTreeMap<(AdvertiserId, CampaignId), Timeline<Terms>>,
 }
+
+kept!(Campaigns { campaigns });
 
 impl Campaigns {
     /// Adds a version; false when it would change the currency, which never changes.
@@ -57,12 +66,5 @@ impl Campaigns {
         for timeline in self.campaigns.values_mut() {
             timeline.forget_superseded_before(instant);
         }
-    }
-
-    /// All campaigns in order.
-    pub(crate) fn iter(
-        &self,
-    ) -> impl Iterator<Item = (&(AdvertiserId, CampaignId), &Timeline<Terms>)> {
-        self.campaigns.iter()
     }
 }

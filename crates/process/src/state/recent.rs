@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use tollgate_click::{LinkId, Millis, Pseudonyms};
 
+use super::kept::kept;
 use crate::judge::Visit;
 
 const GENERATION_MS: u64 = 10 * 60 * 1000;
@@ -17,6 +18,8 @@ pub(crate) struct Visitor {
     pub(crate) address: u64,
     pub(crate) agent: u64,
 }
+
+kept!(Visitor { address, agent });
 
 impl Visitor {
     /// The visitor behind those pseudonyms.
@@ -37,6 +40,12 @@ pub(crate) struct RecentVisits {
     old: Visits,
     young_since: Millis,
 }
+
+kept!(RecentVisits {
+    young,
+    old,
+    young_since
+});
 
 impl RecentVisits {
     /// Whether the visitor was at this link within `window_ms`, before or (in a late spool)
@@ -71,15 +80,5 @@ impl RecentVisits {
             .get(&name)
             .or_else(|| self.old.get(&name))
             .copied()
-    }
-
-    /// When the young generation began.
-    pub(crate) fn young_since(&self) -> Millis {
-        self.young_since
-    }
-
-    /// Both generations in order.
-    pub(crate) fn generations(&self) -> [impl Iterator<Item = (&(LinkId, Visitor), &Millis)>; 2] {
-        [self.young.iter(), self.old.iter()]
     }
 }

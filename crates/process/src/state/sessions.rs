@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use tollgate_click::Millis;
 
+use super::kept::kept;
 use crate::effects::Incoming;
 
 /// What has come of each run of a writer.
@@ -27,6 +28,14 @@ pub(crate) struct Session {
 pub(crate) struct Seen {
     ranges: BTreeMap<u64, u64>,
 }
+
+kept!(Sessions { sessions });
+kept!(Session {
+    touched,
+    own,
+    broadcast
+});
+kept!(Seen { ranges });
 
 impl Sessions {
     /// Notes a record; false when it had come before.
@@ -52,11 +61,6 @@ impl Sessions {
         self.sessions
             .retain(|_, session| session.touched >= instant);
     }
-
-    /// The sessions in order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&u64, &Session)> {
-        self.sessions.iter()
-    }
 }
 
 impl Seen {
@@ -76,11 +80,6 @@ impl Seen {
         let first = joins_below.map_or(number, |(first, _)| first);
         self.ranges.insert(first, above.unwrap_or(number));
         true
-    }
-
-    /// The ranges in order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&u64, &u64)> {
-        self.ranges.iter()
     }
 
     fn missing(&self) -> u64 {

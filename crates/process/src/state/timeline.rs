@@ -1,6 +1,9 @@
 //! The versions of something that changes, each holding from its time on.
 
 use tollgate_click::Millis;
+use tollgate_click::codec::{DecodeError, Reader};
+
+use super::kept::Kept;
 
 /// Versions in the order of their times.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -50,10 +53,19 @@ impl<T> Timeline<T> {
         let after = self.versions.partition_point(|(at, _)| *at <= instant);
         self.versions.drain(..after.saturating_sub(1));
     }
+}
 
-    /// All versions in order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &(Millis, T)> {
-        self.versions.iter()
+impl<T: Kept> Kept for Timeline<T> {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.versions.put(out);
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Timeline<T>, DecodeError> {
+        let versions: Vec<(Millis, T)> = Kept::take(reader)?;
+        if !versions.is_sorted_by_key(|(at, _)| *at) {
+            return Err(DecodeError::Invalid("the order of versions"));
+        }
+        Ok(Timeline { versions })
     }
 }
 
