@@ -216,6 +216,16 @@ pub trait Append: Send + Sync {
 
     /// Hands several records over as one: all become durable together, or none.
     fn append_all(&self, records: &[NewRecord<'_>]) -> Result<Self::Commit, AppendError>;
+
+    /// [`Append::append`] for a caller that goes round many connections and calls
+    /// [`Append::flush`] when it has been at each: until then the log may let the record lie.
+    fn gather(&self, record: NewRecord<'_>) -> Result<Self::Commit, AppendError> {
+        self.append(record)
+    }
+
+    /// Ends a round of [`Append::gather`]. A log whose commits need no more than a write may write
+    /// here and now, on the caller's thread; the commits are resolved then. Waits for no disk.
+    fn flush(&self) {}
 }
 
 /// The reading half of a log: only durable records, each partition in its order.

@@ -15,22 +15,29 @@ use std::task::{Context, Poll, Waker};
 
 use crate::api::{Append, AppendError, Committed, NewRecord, Partition};
 use crate::format::{FRAME_BYTES, put_open_frame};
+use crate::options::Durability;
 use crate::shared::{Shared, hold};
+use crate::writer::Writer;
 
 /// The segment log's writing half. A clone has a lane of its own: give each thread one.
 pub struct Appender {
     shared: Arc<Shared>,
+    writer: Arc<Mutex<Writer>>,
     lane: Arc<Lane>,
 }
 
 impl Appender {
-    pub(crate) fn new(shared: Arc<Shared>) -> Appender {
+    pub(crate) fn new(shared: Arc<Shared>, writer: Arc<Mutex<Writer>>) -> Appender {
         let lane = Arc::new(Lane::default());
         let mut lanes = hold(&shared.lanes);
         hold(&lane.queue).closed = lanes.closed;
         lanes.all.push(lane.clone());
         drop(lanes);
-        Appender { shared, lane }
+        Appender {
+            shared,
+            writer,
+            lane,
+        }
     }
 
     /// Checks the records against the limits; their bytes as frames.
@@ -66,14 +73,13 @@ impl Appender {
 
 impl Clone for Appender {
     fn clone(&self) -> Appender {
-        Appender::new(self.shared.clone())
+        Appender::new(self.shared.clone(), self.writer.clone())
     }
 }
 
-impl Append for Appender {
-    type Commit = Commit;
-
-    fn append_all(&self, records: &[NewRecord<'_>]) -> Result<Commit, AppendError> {
+impl Appender {
+    /// Puts the records into the lane; their commit and bytes. Tells nobody.
+    fn queue(&self, records: &[NewRecord<'_>]) -> Result<(Commit, usize), AppendError> {
         let bytes = self.check(records)?;
         if let Some(refusal) = self.shared.refusal() {
             return Err(refusal);
@@ -99,9 +105,42 @@ impl Append for Appender {
         }
         queue.records += records.len() as u32;
         let batch = queue.batch.get_or_insert_default().clone();
-        drop(queue);
+        Ok((Commit { batch, place: None }, bytes))
+    }
+
+    /// Whether the lane was committed here. Not when another thread is at the writer, or when it
+    /// takes more than a write: that is the writer's own thread's part.
+    fn commit_here(&self) -> bool {
+        match self.writer.try_lock() {
+            Ok(mut writer) => writer.commit_here(&self.lane),
+            Err(_) => false,
+        }
+    }
+}
+
+impl Append for Appender {
+    type Commit = Commit;
+
+    fn append_all(&self, records: &[NewRecord<'_>]) -> Result<Commit, AppendError> {
+        let (commit, bytes) = self.queue(records)?;
         self.shared.queued(bytes);
-        Ok(Commit { batch, place: None })
+        Ok(commit)
+    }
+
+    fn gather(&self, record: NewRecord<'_>) -> Result<Commit, AppendError> {
+        let (commit, bytes) = self.queue(&[record])?;
+        self.shared.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
+        Ok(commit)
+    }
+
+    fn flush(&self) {
+        if self.lane.is_empty() {
+            return;
+        }
+        let here = self.shared.options.durability == Durability::Os;
+        if !here || !self.commit_here() {
+            self.shared.flushed();
+        }
     }
 }
 
@@ -132,8 +171,16 @@ pub(crate) struct Taken {
 impl Lane {
     /// Takes what is queued; with `close` nothing is queued any more after it.
     pub(crate) fn take(self: &Arc<Lane>, close: bool) -> Option<Taken> {
+        hold(&self.queue).closed |= close;
+        self.take_if(|_, _| true)
+    }
+
+    /// Takes what is queued if its bytes and records fit.
+    pub(crate) fn take_if(self: &Arc<Lane>, fit: impl FnOnce(usize, u32) -> bool) -> Option<Taken> {
         let mut queue = hold(&self.queue);
-        queue.closed |= close;
+        if !fit(queue.frames.len(), queue.records) {
+            return None;
+        }
         let batch = queue.batch.take()?;
         let spare = std::mem::take(&mut queue.spare);
         let frames = std::mem::replace(&mut queue.frames, spare);
@@ -146,9 +193,14 @@ impl Lane {
         })
     }
 
+    /// Nothing is queued.
+    pub(crate) fn is_empty(&self) -> bool {
+        hold(&self.queue).batch.is_none()
+    }
+
     /// Nobody can append here any more, and nothing is queued.
     pub(crate) fn is_abandoned(self: &Arc<Lane>) -> bool {
-        Arc::strong_count(self) == 1 && hold(&self.queue).batch.is_none()
+        Arc::strong_count(self) == 1 && self.is_empty()
     }
 }
 

@@ -29,6 +29,7 @@ pub fn run<L: Log + 'static>(mut fresh: impl FnMut() -> L) {
     refuses_foreign_cursors(&fresh(), &fresh());
     commits_all_or_nothing(&fresh());
     keeps_every_record_of_many_threads(&fresh());
+    rounds(&fresh());
 }
 
 /// Runs a future on this thread until it is done.
@@ -330,6 +331,53 @@ fn keeps_every_record_of_many_threads<L: Log>(log: &L) {
         let read = read_all(log, Partition(thread).into(), ReadFrom::Start);
         let found: Vec<_> = read.iter().filter_map(number).collect();
         let expected: Vec<_> = (thread * EACH..(thread + 1) * EACH).collect();
+        assert_eq!(found, expected, "the records of thread {thread}, in order");
+    }
+}
+
+/// Rounds of several threads, beside one that appends, through pauses in which the log syncs. Holds
+/// for a log that does not wait for the disk, too.
+pub fn rounds<L: Log>(log: &L) {
+    const THREADS: u16 = 3;
+    const ROUNDS: u16 = 60;
+    const EACH: u16 = 5;
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let appender = log.appender();
+            scope.spawn(move || {
+                for round in 0..ROUNDS {
+                    let names = (0..EACH).map(|number| (round * EACH + number).to_string());
+                    let gathered = names.map(|facts| {
+                        let record = new_record(thread, &facts);
+                        let taken = if thread == 0 {
+                            appender.append(record)
+                        } else {
+                            appender.gather(record)
+                        };
+                        taken.unwrap_or_else(|error| panic!("{error}"))
+                    });
+                    let gathered: Vec<_> = gathered.collect();
+                    appender.flush();
+                    for commit in gathered {
+                        assert!(block_on(commit).is_ok());
+                    }
+                    if round % 20 == 0 {
+                        std::thread::sleep(std::time::Duration::from_millis(5));
+                    }
+                }
+            });
+        }
+    });
+    for thread in 0..THREADS {
+        let mut read = read_all(log, Partition(thread).into(), ReadFrom::Start);
+        let all = usize::from(ROUNDS * EACH);
+        while read.len() < all {
+            // Committed is durable, but for logs that were told not to wait for that.
+            std::thread::yield_now();
+            read = read_all(log, Partition(thread).into(), ReadFrom::Start);
+        }
+        let found: Vec<_> = read.iter().filter_map(number).collect();
+        let expected: Vec<_> = (0..ROUNDS * EACH).collect();
         assert_eq!(found, expected, "the records of thread {thread}, in order");
     }
 }

@@ -22,7 +22,7 @@ use crate::readonly::ReadOnlyLog;
 use crate::seal::Sealing;
 use crate::segment::{Author, Preparer, begin, prepare};
 use crate::shared::{DurableAfter, Shared, hold};
-use crate::writer::{Current, Writer};
+use crate::writer::{self, Current, Writer};
 
 /// The name of the lock file.
 pub(crate) const LOCK_NAME: &str = "LOCK";
@@ -34,6 +34,7 @@ pub struct SegmentLog {
     pub(crate) shared: Arc<Shared>,
     pub(crate) catalog: Arc<Catalog>,
     preparer: Arc<Preparer>,
+    writer: Arc<Mutex<Writer>>,
     threads: Mutex<Threads>,
     sealing: Arc<Sealing>,
     /// Held while retention gives something up.
@@ -127,17 +128,18 @@ impl SegmentLog {
             shared,
             catalog,
             preparer,
+            writer: Arc::new(Mutex::new(writer)),
             threads: Mutex::default(),
             sealing,
             retention: Mutex::new(()),
             _lock: lock,
         };
-        log.spawn(writer)
+        log.spawn()
             .map_err(|error| door.refusal("start a thread", error))?;
         Ok(log)
     }
 
-    fn spawn(&self, writer: Writer) -> io::Result<()> {
+    fn spawn(&self) -> io::Result<()> {
         let mut threads = hold(&self.threads);
         let named = |name: &str| thread::Builder::new().name(name.to_owned());
         if self.shared.options.housekeeping == Housekeeping::Threads {
@@ -150,7 +152,8 @@ impl SegmentLog {
                 .others
                 .push(named("log-seal").spawn(move || sealing.run())?);
         }
-        threads.writer = Some(named("log-write").spawn(move || writer.run())?);
+        let (writer, shared) = (self.writer.clone(), self.shared.clone());
+        threads.writer = Some(named("log-write").spawn(move || writer::run(&writer, &shared))?);
         Ok(())
     }
 
@@ -215,7 +218,7 @@ impl Log for SegmentLog {
     type Reader = Reader;
 
     fn appender(&self) -> Appender {
-        Appender::new(self.shared.clone())
+        Appender::new(self.shared.clone(), self.writer.clone())
     }
 
     fn reader(&self, partitions: PartitionSet, from: ReadFrom) -> Result<Reader, ReadError> {

@@ -98,6 +98,12 @@ impl Shared {
         self.bell.ring(before < enough && before + bytes >= enough);
     }
 
+    /// Wakes the writer for what was queued without a word.
+    pub(crate) fn flushed(&self) {
+        let queued = self.queued_bytes.load(Ordering::Relaxed);
+        self.bell.ring(queued >= self.options.commit_bytes);
+    }
+
     /// Wakes the writer.
     pub(crate) fn wake_writer(&self) {
         self.bell.ring(true);

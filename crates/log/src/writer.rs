@@ -1,5 +1,11 @@
-//! The one thread that writes: gathers what all appenders have queued, writes it as one block,
-//! syncs once, and answers them all.
+//! The writer: gathers what all appenders have queued, writes it as one block, syncs once, and
+//! answers them all.
+//!
+//! A thread does that. With [`Durability::Os`], where a commit is no more than a write, an appender
+//! may do it for its own records ([`Writer::commit_here`]): then two threads less are woken. All
+//! that can take long (a sync, the next segment, a disk that refuses) is the writer's own thread's
+//! part, which holds the writer's lock meanwhile; appenders never wait for that lock. The sync that
+//! is due now and then runs beside their writes.
 //!
 //! Invariants:
 //!
@@ -11,12 +17,12 @@
 //! 3. The durable end moves only after a sync that returned without an error.
 
 use std::io::{self, IoSlice};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use crate::api::{AppendError, Committed, Cursor, Partition};
-use crate::appender::Taken;
+use crate::appender::{Lane, Taken};
 use crate::catalog::Catalog;
 use crate::disk::DiskFile;
 use crate::format::{BLOCK_OVERHEAD, END_BLOCK_BYTES, Kind, TRAILER, Tail, position, stamp_frames};
@@ -48,35 +54,79 @@ pub(crate) struct Writer {
     pub(crate) pace: Pace,
 }
 
-impl Writer {
-    /// Writes until the log is closed; then drains the queue and closes the segment.
-    pub(crate) fn run(mut self) -> Result<(), AppendError> {
-        self.shared.bell().answer_here();
-        loop {
-            self.wait_for_work();
-            self.shared.bell().answer();
-            let closing = self.shared.closing.load(Ordering::SeqCst);
-            let taken = self.take_all(closing);
-            self.heal();
-            self.commit_all(taken);
-            self.sync_if_due();
-            self.wake_the_forgotten();
-            if closing {
-                return self.finish();
-            }
+/// The writer's thread: writes until the log is closed; then drains the queue and closes the
+/// segment.
+pub(crate) fn run(writer: &Mutex<Writer>, shared: &Shared) -> Result<(), AppendError> {
+    shared.bell().answer_here();
+    loop {
+        wait_for_work(writer, shared);
+        shared.bell().answer();
+        let closing = shared.closing.load(Ordering::SeqCst);
+        let mut held = hold(writer);
+        let taken = held.take_all(closing);
+        held.heal();
+        held.commit_all(taken);
+        held.wake_the_forgotten();
+        if closing {
+            return held.finish();
+        }
+        let due = held.take_due_sync();
+        drop(held);
+        if let Some((file, tail)) = due {
+            let outcome = file.sync_data();
+            hold(writer).synced_to(tail, outcome);
         }
     }
+}
 
-    fn wait_for_work(&self) {
-        let deadline = self.next_deadline();
-        let bell = self.shared.bell();
-        loop {
-            let left = deadline.map(|at| at.saturating_duration_since(now()));
-            if bell.wait(left) || left.is_some_and(|left| left.is_zero()) {
-                break;
-            }
+fn wait_for_work(writer: &Mutex<Writer>, shared: &Shared) {
+    let held = hold(writer);
+    let (deadline, gather_until) = (held.next_deadline(), held.gather_until());
+    drop(held);
+    loop {
+        let left = deadline.map(|at| at.saturating_duration_since(now()));
+        if shared.bell().wait(left) || left.is_some_and(|left| left.is_zero()) {
+            break;
         }
-        self.gather();
+    }
+    let Some(until) = gather_until else { return };
+    loop {
+        let left = until.saturating_duration_since(now());
+        let enough = shared.queued_bytes.load(Ordering::Relaxed) >= shared.options.commit_bytes;
+        if left.is_zero() || enough || shared.closing.load(Ordering::SeqCst) {
+            return;
+        }
+        std::thread::park_timeout(left);
+    }
+}
+
+impl Writer {
+    /// Commits what is queued in one lane, on the lane's own thread, if that takes no more than one
+    /// write; says whether nothing is left to do.
+    pub(crate) fn commit_here(&mut self, lane: &Arc<Lane>) -> bool {
+        if self.shared.refusal().is_some() {
+            return false;
+        }
+        let Some(file) = self.current.as_ref().map(|current| current.file.clone()) else {
+            return false;
+        };
+        let fit = |bytes, records| self.has_room(bytes, records);
+        let Some(taken) = lane.take_if(fit) else {
+            return lane.is_empty();
+        };
+        let (bytes, records) = (taken.frames.len(), taken.records);
+        let first_unsynced = self.written == self.synced;
+        let mut block = vec![taken];
+        let outcome = self.write(&*file, &mut block, records);
+        let outcome =
+            outcome.map_err(|error| AppendError::Indeterminate(self.give_up("write", &error)));
+        // The thread has to learn of a sync that will be due, and of a segment that is needed.
+        let wake = first_unsynced || outcome.is_err();
+        self.answer(block, bytes, &outcome);
+        if wake {
+            self.shared.wake_writer();
+        }
+        true
     }
 
     /// When there is something to do even if nobody appends.
@@ -92,21 +142,10 @@ impl Writer {
         [sync, sweep, retry].into_iter().flatten().min()
     }
 
-    /// Under load, lets records come together until the interval since the last commit is over.
-    fn gather(&self) {
-        if self.pace.commit_records <= FEW_RECORDS {
-            return;
-        }
-        let options = &self.shared.options;
-        let until = self.pace.commit_began + options.commit_interval;
-        loop {
-            let left = until.saturating_duration_since(now());
-            let enough = self.shared.queued_bytes.load(Ordering::Relaxed) >= options.commit_bytes;
-            if left.is_zero() || enough || self.shared.closing.load(Ordering::SeqCst) {
-                return;
-            }
-            std::thread::park_timeout(left);
-        }
+    /// Under load, records come together until the interval since the last commit is over.
+    fn gather_until(&self) -> Option<Instant> {
+        let until = self.pace.commit_began + self.shared.options.commit_interval;
+        (self.pace.commit_records > FEW_RECORDS).then_some(until)
     }
 
     fn take_all(&self, closing: bool) -> Vec<Taken> {
@@ -145,12 +184,24 @@ impl Writer {
             return;
         }
         let outcome = self.try_commit(&mut block, bytes);
+        self.answer(block, bytes, &outcome);
+    }
+
+    /// Tells the appenders of a block what became of it.
+    fn answer(
+        &mut self,
+        block: Vec<Taken>,
+        bytes: usize,
+        outcome: &Result<Committed, AppendError>,
+    ) {
         self.shared.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
         let now = now();
         for taken in block {
-            self.pace
-                .completed
-                .push((now, taken.finish(outcome.clone())));
+            let batch = taken.finish(outcome.clone());
+            // Nobody begins to wait for what is over.
+            if !batch.all_awake() {
+                self.pace.completed.push((now, batch));
+            }
         }
     }
 
@@ -160,16 +211,26 @@ impl Writer {
             .map(|taken| taken.records)
             .fold(0, u32::saturating_add);
         let file = self.make_room(bytes, records)?;
-        let written = match self.write_block(&*file, block, records) {
-            Ok(tail) => tail,
-            Err(error) => return Err(AppendError::Indeterminate(self.fence("write", &error))),
-        };
+        let committed = self
+            .write(&*file, block, records)
+            .map_err(|error| AppendError::Indeterminate(self.fence("write", &error)))?;
+        if self.shared.options.durability == Durability::Sync {
+            self.sync(&*file).map_err(AppendError::Indeterminate)?;
+        }
+        Ok(committed)
+    }
+
+    /// Writes a block for which there is room.
+    fn write(
+        &mut self,
+        file: &dyn DiskFile,
+        block: &mut [Taken],
+        records: u32,
+    ) -> io::Result<Committed> {
+        let written = self.write_block(file, block, records)?;
         self.written = written;
         if let Some(current) = &mut self.current {
             current.records += u64::from(records);
-        }
-        if self.shared.options.durability == Durability::Sync {
-            self.sync(&*file).map_err(AppendError::Indeterminate)?;
         }
         let position = position(written.segment, written.end);
         Ok(Committed {
@@ -229,39 +290,72 @@ impl Writer {
         }
     }
 
-    /// With [`Durability::Os`], syncs at its interval.
-    fn sync_if_due(&mut self) {
+    /// With [`Durability::Os`], what is to be synced now, and how far that makes it durable.
+    fn take_due_sync(&mut self) -> Option<(Arc<dyn DiskFile>, Tail)> {
+        let now = now();
         let due = self.pace.last_sync + self.shared.options.sync_interval;
-        if self.written != self.synced
-            && now() >= due
-            && let Some(file) = self.current.as_ref().map(|current| current.file.clone())
-        {
-            // A failure has fenced the segment and shows in the health; those who appended were
-            // told that they do not wait for the sync.
-            self.sync(&*file).unwrap_or_default();
+        if self.written == self.synced || now < due {
+            return None;
         }
+        let current = self.current.as_ref()?;
+        self.pace.last_sync = now;
+        Some((current.file.clone(), self.written))
     }
 
-    /// Gives the present segment up: what was not synced in it is cut. Tries a fresh one at once.
+    /// Notes how a sync of all before `tail` has ended; more may have been written meanwhile.
+    fn synced_to(&mut self, tail: Tail, outcome: io::Result<()>) {
+        if let Err(error) = outcome {
+            // It shows in the health; those who appended were told that they do not wait for it.
+            self.fence("sync", &error);
+            return;
+        }
+        self.synced = tail;
+        if self.current.is_none() {
+            // A write has failed meanwhile: the segment ends with what was synced.
+            self.written = tail;
+        }
+        self.shared
+            .durable
+            .advance(position(tail.segment, tail.end));
+    }
+
+    /// Gives the present segment up and tries a fresh one at once.
     fn fence(&mut self, what: &str, error: &io::Error) -> Arc<str> {
-        let why: Arc<str> =
-            format!("{what} of segment {} failed: {error}", self.written.segment).into();
-        self.current = None;
-        self.written = self.synced;
-        self.shared.set_health(Health::Fenced(why.clone()));
+        let why = self.give_up(what, error);
         // A failure here is kept in the health, and `heal` tries again.
         self.roll().unwrap_or_default();
         why
     }
 
+    /// Gives the present segment up: what was not synced in it is cut. `heal` finds a fresh one.
+    fn give_up(&mut self, what: &str, error: &io::Error) -> Arc<str> {
+        let why: Arc<str> =
+            format!("{what} of segment {} failed: {error}", self.written.segment).into();
+        self.current = None;
+        self.written = self.synced;
+        self.pace.retry_at = now();
+        self.shared.set_health(Health::Fenced(why.clone()));
+        why
+    }
+
+    /// Whether the present segment and session have room for a block.
+    fn has_room(&self, bytes: usize, records: u32) -> bool {
+        let needed = bytes + BLOCK_OVERHEAD + END_BLOCK_BYTES;
+        let room = self.current.as_ref().map_or(0, |current| {
+            current.capacity.saturating_sub(self.written.end) as usize
+        });
+        needed <= room && self.has_sequences(records)
+    }
+
+    fn has_sequences(&self, records: u32) -> bool {
+        let last = self.sequences.iter().max().copied().unwrap_or(0);
+        last.checked_add(records).is_some()
+    }
+
     /// A segment with room for a block, the present one or the next.
     fn make_room(&mut self, bytes: usize, records: u32) -> Result<Arc<dyn DiskFile>, AppendError> {
-        let needed = bytes + BLOCK_OVERHEAD + END_BLOCK_BYTES;
-        let last = self.sequences.iter().max().copied().unwrap_or(0);
-        let sequences_last = last.checked_add(records).is_some();
         if let Some(current) = &self.current {
-            let room = current.capacity.saturating_sub(self.written.end) as usize;
-            if needed <= room && sequences_last {
+            if self.has_room(bytes, records) {
                 return Ok(current.file.clone());
             }
         } else if let Some(refusal) = self.shared.health().refusal() {
@@ -273,7 +367,7 @@ impl Writer {
         {
             self.sync(&*file).map_err(AppendError::Down)?;
         }
-        if !sequences_last {
+        if !self.has_sequences(records) {
             self.end_session();
         }
         self.roll()?;
@@ -371,7 +465,7 @@ impl Writer {
     }
 
     /// Writes the end block, so that the next opening knows that nothing is missing.
-    fn finish(mut self) -> Result<(), AppendError> {
+    fn finish(&mut self) -> Result<(), AppendError> {
         for (_, batch) in self.pace.completed.drain(..) {
             batch.wake_rest();
         }

@@ -7,6 +7,7 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tollgate_log::conformance::{self, PARTITIONS};
 use tollgate_log::{Durability, Log, MemoryLog, Options, RealDisk, SegmentLog};
@@ -76,4 +77,21 @@ fn segment_log_of_tiny_segments() {
     };
     assert_eq!(options.durability, Durability::Sync);
     conformance::run(|| fresh(options.clone()));
+}
+
+#[test]
+fn rounds_that_do_not_wait_for_the_disk() {
+    let options = Options {
+        partitions: PARTITIONS,
+        durability: Durability::Os,
+        sync_interval: Duration::from_millis(1),
+        segment_bytes: 8 << 10,
+        first_segment_bytes: 8 << 10,
+        block_bytes_max: 6 << 10,
+        record_bytes_max: 1 << 10,
+        ..Options::default()
+    };
+    for _ in 0..3 {
+        conformance::rounds(&fresh(options.clone()));
+    }
 }
