@@ -317,7 +317,11 @@ impl Traffic {
                 } else {
                     Micros::ZERO
                 },
-                share: Micros::ZERO,
+                share: if outcome == Outcome::Billed {
+                    Micros(price.0 * 7 / 10)
+                } else {
+                    Micros::ZERO
+                },
                 currency: "USD".parse().ok(),
             },
             facts,

@@ -1,7 +1,7 @@
 //! The lake: every click for good, as Parquet files that any engine can read.
 //!
 //! A partition's rows arrive in the order of their ordinals and are cut into batches from outside,
-//! at ticks of the log. A batch becomes one file per hour of reporting and table:
+//! at ticks of the log. A batch becomes one file per hour of receipt and table:
 //!
 //! | table | rows | sorted by |
 //! |---|---|---|

@@ -24,7 +24,7 @@ pub struct LakeRow<'a> {
     pub event: Event,
     /// What was told of it.
     pub facts: &'a ClickFacts,
-    /// Ordinal, outcome and charge.
+    /// Ordinal, outcome, charge and the publisher's share of it.
     pub judgement: Judgement,
     /// Why it ended so, where the outcome alone does not say; else empty.
     pub reason: &'a str,
@@ -61,7 +61,7 @@ pub struct StoredRow {
     pub event: Event,
     /// What was told of it. The digest of the personal part is zeros: it stands beside that part.
     pub facts: ClickFacts,
-    /// Ordinal, outcome and charge.
+    /// Ordinal, outcome, charge and the publisher's share of it.
     pub judgement: Judgement,
     /// Why it ended so; empty where the outcome alone says.
     pub reason: String,
@@ -139,6 +139,7 @@ pub(crate) enum At {
     Outcome,
     Reason,
     Charge,
+    Share,
     Currency,
     Hits,
 }
@@ -186,6 +187,7 @@ pub static CLICKS: Schema = Schema {
         field("outcome", Kind::Word, Coding::Dictionary),
         field("reason", Kind::Word, Coding::Dictionary),
         field("charge_micros", Kind::I64, Coding::Dictionary),
+        field("share_micros", Kind::I64, Coding::Dictionary),
         field("currency", Kind::Word, Coding::Dictionary),
         field("hits", Kind::Word, Coding::Dictionary),
     ],
@@ -254,6 +256,7 @@ pub(crate) fn push(table: &mut Table, row: &LakeRow<'_>, text: &mut String) {
         Value::Word(judgement.outcome.name()),
         Value::Word(row.reason),
         Value::I64(judgement.charge.0),
+        Value::I64(judgement.share.0),
         Value::Word(currency.unwrap_or_default()),
         Value::Word(text),
     ]);
@@ -409,7 +412,7 @@ fn stored_judgement(table: &Table, row: usize) -> Option<Judgement> {
         ordinal: Ordinal(table.u64(At::Ordinal as usize, row)),
         outcome: outcome?,
         charge: Micros(table.u64(At::Charge as usize, row) as i64),
-        share: Micros::ZERO, // no column yet
+        share: Micros(table.u64(At::Share as usize, row) as i64),
         currency,
     })
 }

@@ -2,7 +2,7 @@
 //!
 //! | name | what |
 //! |---|---|
-//! | `<root>/<table>/dt=2026-11-23/hour=21/p3-1000-1999.parquet` | all rows of partition 3 with ordinals 1000 to 1999 that are reported in that hour |
+//! | `<root>/<table>/dt=2026-11-23/hour=21/p3-1000-1999.parquet` | all rows of partition 3 with ordinals 1000 to 1999 that belong to that hour |
 //! | `<root>/manifests/dt=2026-11-23/hour=21/p3.manifest` | the merged files of that hour |
 //! | `<root>/catalogs/p3.catalog` | how far the partition is written, and its files since |
 //!

@@ -77,24 +77,12 @@ impl Lake {
     /// [`LakeError`] when a file that may hold it is damaged or missing.
     pub fn find(&self, id: ClickId) -> Result<Vec<Found>, LakeError> {
         with_fresh_view(|| {
-            let received = LAKE.unit.of(id.received_at());
             let view = View::open(&*self.objects, &LAKE, id.parts().partition)?;
-            let found = self.find_in(&view, received, id)?;
-            if !found.is_empty() {
-                return Ok(found);
-            }
-            // An import is kept under the hour of its event.
-            for unit in self.units()?.into_iter().filter(|unit| *unit != received) {
-                let found = self.find_in(&view, unit, id)?;
-                if !found.is_empty() {
-                    return Ok(found);
-                }
-            }
-            Ok(Vec::new())
+            self.find_in(&view, LAKE.unit.of(id.received_at()), id)
         })
     }
 
-    /// All clicks of a partition that are reported in an hour, by ordinal.
+    /// All clicks of a partition that were received in an hour, by ordinal.
     ///
     /// # Errors
     ///

@@ -98,14 +98,15 @@ impl LakeWriter {
         self.shelf.through()
     }
 
-    /// Takes a click or impression. Ordinals must rise.
+    /// Takes a click or impression. It is kept under the hour in which it was received, which its
+    /// id says, even if it is reported in another one as imports are. Ordinals must rise.
     ///
     /// # Errors
     ///
     /// [`LakeError::RowOrder`] when they do not; nothing was taken.
     pub fn push(&mut self, row: &LakeRow<'_>) -> Result<(), LakeError> {
         self.advance(row.judgement.ordinal)?;
-        let unit = LAKE.unit.of(row.facts.reported_at());
+        let unit = LAKE.unit.of(row.facts.click_id.received_at());
         let rows = self.hours.entry(unit).or_insert_with(Rows::new);
         clicks::push(&mut rows.clicks, row, &mut self.text);
         personal::push(&mut rows.personal, row);
@@ -268,8 +269,7 @@ impl Rows {
     }
 }
 
-/// When the first and the last of the clicks were received, by their ids: an import is kept
-/// under the hour of its event, and its id must find it there.
+/// When the first and the last of the clicks were received, by their ids.
 fn received_bounds(clicks: &Table) -> (u64, u64) {
     let received = (0..clicks.rows()).map(|row| {
         let id = clicks.bytes16(At::ClickId as usize, row);

@@ -82,7 +82,7 @@ pub(crate) fn batches(seed: u64, count: u64, size: u64) -> Vec<Batch> {
     println!("seed {seed}");
     let mut dice = Dice(seed);
     let mut ordinal = 0;
-    let mut ids = Vec::new();
+    let mut sent: Vec<ClickFacts> = Vec::new();
     let mut batches = Vec::new();
     for number in 0..count {
         let first = Ordinal(ordinal + 1);
@@ -95,10 +95,10 @@ pub(crate) fn batches(seed: u64, count: u64, size: u64) -> Vec<Batch> {
                 samples.push(Sample::Record(Ordinal(ordinal), Millis(at), facts));
             } else {
                 let mut row = row(&mut dice, ordinal, at);
-                if dice.one_in(30) && !ids.is_empty() {
-                    row.facts.click_id = dice.pick(&ids); // sent again by its transport
+                if dice.one_in(30) && !sent.is_empty() {
+                    row.facts = dice.pick(&sent); // sent again by its transport
                 }
-                ids.push(row.facts.click_id);
+                sent.push(row.facts.clone());
                 samples.push(Sample::Row(Box::new(row)));
             }
         }
@@ -214,7 +214,11 @@ pub(crate) fn row(dice: &mut Dice, ordinal: u64, at: u64) -> OwnedRow {
             } else {
                 0
             }),
-            share: Micros::ZERO,
+            share: Micros(if billed {
+                dice.below(400_000) as i64
+            } else {
+                0
+            }),
             currency: dice.pick(&[
                 None,
                 Some("EUR".parse().unwrap()),
