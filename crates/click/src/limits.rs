@@ -93,6 +93,13 @@ pub const CLOCK_SKEW_MS_MAX: u64 = 2_000;
 /// How long a receipted click may wait in a spool and still bill: 7 days.
 pub const SPOOL_LIMIT_S: u32 = 7 * 24 * 3600;
 
+/// How far a click's `received_at` may lie ahead of its partition's clock and still bill: 35 days,
+/// as long as a partition may go without ticks. Further, its edge's clock is wrong.
+pub const RECEIVED_AHEAD_S_MAX: u32 = 35 * 24 * 3600;
+
+/// How long the id of a money command is known: 400 days. Later it is a new command.
+pub const MONEY_ID_RETENTION_S: u32 = 400 * 24 * 3600;
+
 /// How long price, pause and rule versions and used nonces are kept: a spooled click of the
 /// longest window must still meet the state of its own time.
 pub const STATE_RETENTION_S: u32 = WINDOW_MAX_S + SPOOL_LIMIT_S;

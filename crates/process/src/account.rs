@@ -1,4 +1,4 @@
-//! Third step: nonce, campaign, window, price.
+//! Third step: nonce, campaign, window, price, budgets, shares.
 //!
 //! With what `admit` has ended before, the outcomes are tried in the order of this table, which
 //! is DESIGN.md section 4; the first row that applies is the outcome.
@@ -12,61 +12,64 @@
 //! | account | `invalid_givt` | the deciding rule is of class GIVT; the nonce stays unused |
 //! | account | `invalid_sivt` | the deciding rule is of class SIVT |
 //! | account | `duplicate` | the nonce was used by an earlier click |
-//! | account | `unknown_campaign` | no such campaign of this advertiser |
-//! | account | `paused` | paused as of `received_at` |
-//! | account | `expired` | nonce outside its window, or received too long ago |
-//! | account | `free` | an import, or no price, or a price of 0 |
+//! | account | `unknown_campaign` | no such campaign of this advertiser as of `received_at` |
+//! | account | `paused` | paused or archived as of `received_at` |
+//! | account | `expired` | nonce outside its window, or received too long ago or far ahead |
+//! | account | `over_budget` | the price does not fit the day's budget, the campaign's budget or the account |
+//! | account | `free` | an import, an impression, or no price, or a price of 0 |
 //! | account | `billed` | otherwise |
+//!
+//! `over_budget` stands before `free` and never meets it: what costs nothing fits any budget.
 //!
 //! The first click of a nonce that gets past `invalid_givt` uses it up, whatever it ends as, so
 //! that nobody tries a nonce again until one bills. A nonce out of its window touches no table.
 //! Impressions walk the same road with nonces of their own and are never charged.
 
+use tollgate_click::control::CampaignState;
 use tollgate_click::limits::NONCE_AHEAD_MS_MAX;
-use tollgate_click::{ClickFacts, Judgement, Micros, Outcome, Source};
+use tollgate_click::{ClickFacts, Currency, Judgement, Micros, Outcome, Source};
 
-use crate::admit::Event;
+use crate::admit::{Admitted, Event};
 use crate::effects::{Effect, Effects, Ending, Kind, Reason};
-use crate::judge::{Class, Judged, Verdict};
+use crate::judge::{Class, Hits};
 use crate::state::State;
 use crate::state::campaigns::Terms;
+use crate::state::index::Place;
 
 /// Accounts for a record, and counts it.
-pub(crate) fn account(state: &mut State, judged: Judged) -> Effects {
-    let effects = match judged {
-        Judged::Ended(effects) => effects,
-        Judged::Event(event, verdict) => end(state, event, verdict),
+pub(crate) fn account(state: &mut State, admitted: Admitted, hits: Hits) -> Effects {
+    let effects = match admitted {
+        Admitted::Ended(effects) => effects,
+        Admitted::Event(event) => end(state, event, hits),
     };
     state.counts.count(&effects.effect);
     effects
 }
 
-fn end(state: &mut State, event: Event, verdict: Verdict) -> Effects {
-    let terms = state.terms_as_of(&event.facts);
-    let (outcome, reason) = outcome(state, &event, &verdict, terms);
-    let charge = match outcome {
-        Outcome::Billed => price(&event.facts, terms).unwrap_or(Micros::ZERO),
-        _ => Micros::ZERO,
-    };
+fn end(state: &mut State, event: Event, hits: Hits) -> Effects {
+    let campaign = Campaign::of(state, &event.facts);
+    let told = outcome(state, &event, hits, campaign);
     let Event {
         ordinal,
         kind,
         facts,
     } = event;
-    let currency = terms.map(|terms| terms.currency);
     let judgement = Judgement {
         ordinal,
-        outcome,
-        charge,
-        share: Micros::ZERO,
-        currency,
+        outcome: told.outcome,
+        charge: told.charge,
+        share: match told.outcome {
+            Outcome::Billed => state.share_of(&facts, told.charge),
+            _ => Micros::ZERO,
+        },
+        currency: campaign.map(|campaign| campaign.currency),
     };
     let ending = Ending {
         kind,
         facts,
         judgement,
-        reason,
-        hits: verdict.hits,
+        reason: told.reason,
+        hits,
     };
     Effects {
         ordinal,
@@ -74,45 +77,90 @@ fn end(state: &mut State, event: Event, verdict: Verdict) -> Effects {
     }
 }
 
+/// The campaign that a click names, as of when it was received.
+#[derive(Clone, Copy)]
+struct Campaign {
+    place: Place,
+    terms: Terms,
+    currency: Currency,
+}
+
+impl Campaign {
+    fn of(state: &State, facts: &ClickFacts) -> Option<Campaign> {
+        let (advertiser, received_at) = (facts.advertiser, facts.received_at());
+        let found = state
+            .campaigns
+            .as_of(advertiser, facts.campaign, received_at);
+        let (place, campaign, terms) = found?;
+        let currency = state.accounts.at(campaign.account)?.currency;
+        Some(Campaign {
+            place,
+            terms,
+            currency,
+        })
+    }
+}
+
+/// How an event ends.
+struct Told {
+    outcome: Outcome,
+    reason: Option<Reason>,
+    charge: Micros,
+}
+
+impl Told {
+    fn because(outcome: Outcome, reason: Reason) -> Told {
+        Told {
+            reason: Some(reason),
+            ..Told::from(outcome)
+        }
+    }
+}
+
+impl From<Outcome> for Told {
+    fn from(outcome: Outcome) -> Told {
+        Told {
+            outcome,
+            reason: None,
+            charge: Micros::ZERO,
+        }
+    }
+}
+
 /// The table above, from `invalid_givt` on.
-fn outcome(
-    state: &mut State,
-    event: &Event,
-    verdict: &Verdict,
-    terms: Option<Terms>,
-) -> (Outcome, Option<Reason>) {
-    let deciding = verdict.deciding();
+fn outcome(state: &mut State, event: &Event, hits: Hits, campaign: Option<Campaign>) -> Told {
+    let deciding = hits.deciding();
     if let Some(rule) = deciding.filter(|rule| rule.class == Class::Givt) {
-        return (Outcome::InvalidGivt, Some(Reason::Rule(rule)));
+        return Told::because(Outcome::InvalidGivt, Reason::Rule(rule));
     }
     let nonce = use_nonce(state, event);
     if let Some(rule) = deciding {
-        return (Outcome::InvalidSivt, Some(Reason::Rule(rule)));
+        return Told::because(Outcome::InvalidSivt, Reason::Rule(rule));
     }
     if nonce == NonceUse::UsedBefore {
-        return (Outcome::Duplicate, None);
+        return Outcome::Duplicate.into();
     }
-    let Some(terms) = terms else {
-        return (Outcome::UnknownCampaign, None);
+    let Some(Campaign { place, terms, .. }) = campaign else {
+        return Outcome::UnknownCampaign.into();
     };
-    if matches!(event.facts.source, Source::Imported { .. }) {
-        return (Outcome::Free, None);
-    }
-    if terms.paused {
-        return (Outcome::Paused, None);
+    match terms.state {
+        CampaignState::Active => {}
+        CampaignState::Paused => return Outcome::Paused.into(),
+        CampaignState::Archived => return Told::because(Outcome::Paused, Reason::Archived),
     }
     if let NonceUse::Untouched(reason) = nonce {
-        return (Outcome::Expired, Some(reason));
+        return Told::because(Outcome::Expired, reason);
     }
-    let billed = event.kind == Kind::Click && price(&event.facts, Some(terms)).is_some();
-    (
-        if billed {
-            Outcome::Billed
-        } else {
-            Outcome::Free
+    let Some(price) = price(event, terms) else {
+        return Outcome::Free.into();
+    };
+    match state.charge(place, event.facts.received_at(), price) {
+        Err(reason) => Told::because(Outcome::OverBudget, reason),
+        Ok(()) => Told {
+            charge: price,
+            ..Outcome::Billed.into()
         },
-        None,
-    )
+    }
 }
 
 /// What became of the click's nonce.
@@ -133,12 +181,11 @@ fn use_nonce(state: &mut State, event: &Event) -> NonceUse {
         nonce, window_s, ..
     } = facts.source
     else {
-        return match facts.source {
-            Source::Registered { .. } if state.too_late(received_at) => {
-                NonceUse::Untouched(Reason::TooLate)
-            }
-            _ => NonceUse::Fresh,
+        let untimely = match facts.source {
+            Source::Registered { .. } => state.untimely(received_at),
+            _ => None,
         };
+        return untimely.map_or(NonceUse::Fresh, NonceUse::Untouched);
     };
     if received_at > nonce.at().plus_s(window_s) {
         return NonceUse::Untouched(Reason::WindowOver);
@@ -146,9 +193,10 @@ fn use_nonce(state: &mut State, event: &Event) -> NonceUse {
     if nonce.at() > received_at.plus_ms(NONCE_AHEAD_MS_MAX) {
         return NonceUse::Untouched(Reason::NonceAhead);
     }
-    // The nonce's hour may be gone by now, so nobody could tell a duplicate any more.
-    if state.too_late(received_at) {
-        return NonceUse::Untouched(Reason::TooLate);
+    // The nonce's hour may be gone by now, so nobody could tell a duplicate any more; or it is
+    // one that nobody would ever drop.
+    if let Some(reason) = state.untimely(received_at) {
+        return NonceUse::Untouched(reason);
     }
     let table = match event.kind {
         Kind::Click => &mut state.clicked,
@@ -161,12 +209,14 @@ fn use_nonce(state: &mut State, event: &Event) -> NonceUse {
     }
 }
 
-/// The link's price, else the campaign's; a price of 0 is none.
-fn price(facts: &ClickFacts, terms: Option<Terms>) -> Option<Micros> {
-    let own = match facts.source {
+/// What a click costs: the link's price, else the campaign's. A price of 0 is none; imports and
+/// impressions have none.
+fn price(event: &Event, terms: Terms) -> Option<Micros> {
+    let own = match event.facts.source {
         Source::Signed { price, .. } => price,
-        Source::Registered { .. } | Source::Imported { .. } => None,
+        Source::Registered { .. } => None,
+        Source::Imported { .. } => return None,
     };
-    own.or(terms.and_then(|terms| terms.price))
-        .filter(|price| *price > Micros::ZERO)
+    let price = own.or(terms.price).filter(|price| *price > Micros::ZERO);
+    price.filter(|_| event.kind == Kind::Click)
 }

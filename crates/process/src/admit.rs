@@ -7,10 +7,11 @@ use tollgate_click::codec::DecodeError;
 use tollgate_click::limits::WINDOW_MAX_S;
 use tollgate_click::record::Tick;
 use tollgate_click::{
-    ClickFacts, Control, Judgement, Micros, Millis, Ordinal, Outcome, Record, Source,
+    Change, ClickFacts, Control, Judgement, Micros, Millis, Ordinal, Outcome, Record, Source,
 };
 
-use crate::effects::{Effect, Effects, Ending, Halt, Incoming, Kind, Reason};
+use crate::effects::{Effect, Effects, Ending, Halt, Incoming, Kind, NotApplied, Reason};
+use crate::judge::Hits;
 use crate::state::State;
 
 /// A record after the first step.
@@ -25,7 +26,7 @@ pub(crate) enum Admitted {
 pub(crate) struct Event {
     pub(crate) ordinal: Ordinal,
     pub(crate) kind: Kind,
-    pub(crate) facts: Box<ClickFacts>,
+    pub(crate) facts: ClickFacts,
 }
 
 /// Admits a record. Up to the line that says so nothing is changed, so that a halted partition
@@ -34,7 +35,7 @@ pub(crate) fn admit(state: &mut State, incoming: Incoming<'_>) -> Result<Admitte
     let ordinal = state.next_ordinal()?;
     let decoded = decode(incoming.facts, ordinal)?;
     if let Ok(Record::Control(control)) = &decoded {
-        state.check_control_order(control, ordinal)?;
+        state.check_control(control, ordinal)?;
     }
     if let Ok(record) = &decoded
         && !state.questions_of(record).is_empty()
@@ -63,7 +64,6 @@ pub(crate) fn admit(state: &mut State, incoming: Incoming<'_>) -> Result<Admitte
 
 impl Event {
     fn new(ordinal: Ordinal, kind: Kind, facts: ClickFacts) -> Event {
-        let facts = Box::new(facts);
         Event {
             ordinal,
             kind,
@@ -84,7 +84,7 @@ impl Event {
             facts,
             judgement,
             reason,
-            hits: Vec::new(),
+            hits: Hits::default(),
         };
         ended(ordinal, Effect::Ended(ending))
     }
@@ -170,13 +170,36 @@ fn refused_key(state: &State, facts: &ClickFacts) -> Option<Reason> {
 }
 
 fn admit_tick(state: &mut State, tick: Tick, resent: bool) -> Effect {
-    let counted = !resent && state.move_clock(tick);
-    Effect::Tick { tick, counted }
+    let counted = !resent && state.counts_tick(tick);
+    let closed = if counted {
+        state.move_clock(tick)
+    } else {
+        None
+    };
+    Effect::Tick {
+        tick,
+        counted,
+        closed: closed.map(Box::new),
+    }
 }
 
 /// Repeats are known by their target number, so the transport's numbers do not matter here.
 fn admit_control(state: &mut State, control: Control) -> Effect {
     let number = control.number;
-    let applied = state.change(control);
+    if !state.take_change(&control) {
+        let applied = Err(NotApplied::Repeat);
+        return Effect::Control { number, applied };
+    }
+    if let Change::Money(money) = control.change {
+        let (accepted, repeat) = state.receive(control.at, &money);
+        return Effect::Money {
+            command: money.command,
+            money,
+            accepted,
+            number,
+            repeat,
+        };
+    }
+    let applied = state.change(control.at, control.change);
     Effect::Control { number, applied }
 }

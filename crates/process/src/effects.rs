@@ -2,10 +2,12 @@
 
 use thiserror::Error;
 use tollgate_click::codec::DecodeError;
+use tollgate_click::control::Money;
 use tollgate_click::record::{Mark, Tick};
-use tollgate_click::{AdvertiserId, ClickFacts, ControlNumber, Judgement, Ordinal};
+use tollgate_click::{AdvertiserId, ClickFacts, ControlNumber, Judgement, Minute, Ordinal};
 
-use crate::judge::Rule;
+use crate::judge::{Hits, Rule};
+use crate::tally::Counts;
 
 /// A record as the log hands it out.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +32,10 @@ pub struct Effects {
 }
 
 /// What a record did.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly all effects are endings, and a click must not cost an allocation"
+)]
 #[derive(Clone, PartialEq, Debug)]
 pub enum Effect {
     /// A click or an impression ended.
@@ -47,16 +53,79 @@ pub enum Effect {
         tick: Tick,
         /// Whether it counted.
         counted: bool,
+        /// What the minute came to that it has closed.
+        closed: Option<Box<Closed>>,
     },
     /// An edge will send nothing older.
     Mark(Mark),
-    /// A change; `applied` is false for a repeat and for one that contradicts what cannot change.
+    /// A change that is no money command.
     Control {
         /// Its number in the control partition.
         number: ControlNumber,
-        /// Whether it changed anything.
-        applied: bool,
+        /// Whether it was applied.
+        applied: Result<(), NotApplied>,
     },
+    /// A money command. It is to be posted when [`Effect::money_to_post`] says so.
+    Money {
+        /// Its id.
+        command: [u8; 16],
+        /// What it says.
+        money: Money,
+        /// Whether the account took it; of a repeat, whether it had.
+        accepted: Result<(), MoneyRefusal>,
+        /// Its number in the control partition.
+        number: ControlNumber,
+        /// The same command has come before: nothing was changed and nothing is to be posted.
+        repeat: bool,
+    },
+}
+
+/// What the records of one minute came to: those after the tick that opened it and before the
+/// one that closed it. All of them are posted under this minute.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Closed {
+    /// The minute of the clock while they were applied.
+    pub minute: Minute,
+    /// Their counts, and what they cost. The tick that opened the minute is counted in it.
+    pub counts: Counts,
+}
+
+/// Why a change was not applied.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum NotApplied {
+    /// It was applied before.
+    #[error("it was applied before")]
+    Repeat,
+    /// An account is in one currency for good, and so are its campaigns.
+    #[error("the advertiser's account is in another currency for good")]
+    OtherCurrency,
+}
+
+/// Why a money command was refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[repr(u8)]
+pub enum MoneyRefusal {
+    /// No record of the advertiser has come.
+    #[error("the advertiser is not known")]
+    UnknownAdvertiser = 0,
+    /// The advertiser has no such campaign.
+    #[error("the advertiser has no such campaign")]
+    UnknownCampaign = 1,
+    /// No record of the publisher has come.
+    #[error("the publisher is not known")]
+    UnknownPublisher = 2,
+    /// The account is in another currency.
+    #[error("the advertiser's account is in another currency")]
+    OtherCurrency = 3,
+    /// A top-up or credit that is not above 0, or an adjustment of 0.
+    #[error("the amount must be above 0, and for an adjustment not 0")]
+    Amount = 4,
+    /// The balance would leave the range of 64-bit micro-units.
+    #[error("the balance would leave the range of 64-bit micro-units")]
+    TooLarge = 5,
+    /// Its id was used for another command.
+    #[error("the command's id was used for another command")]
+    IdReused = 6,
 }
 
 /// How a click or an impression ended.
@@ -65,13 +134,13 @@ pub struct Ending {
     /// Which of the two.
     pub kind: Kind,
     /// What was told of it.
-    pub facts: Box<ClickFacts>,
+    pub facts: ClickFacts,
     /// Outcome and charge.
     pub judgement: Judgement,
     /// Why, where the outcome alone does not say.
     pub reason: Option<Reason>,
     /// All rules that hit, in the order of the table; the first that decides gave the outcome.
-    pub hits: Vec<&'static Rule>,
+    pub hits: Hits,
 }
 
 /// Clicks and impressions are counted apart.
@@ -81,6 +150,57 @@ pub enum Kind {
     Click,
     /// An impression, told by the pixel.
     Impression,
+}
+
+impl Effect {
+    /// The money command, when it is to be posted: it was accepted, and for the first time.
+    pub fn money_to_post(&self) -> Option<&Money> {
+        match self {
+            Effect::Money {
+                money,
+                accepted: Ok(()),
+                repeat: false,
+                ..
+            } => Some(money),
+            _ => None,
+        }
+    }
+}
+
+impl NotApplied {
+    /// The name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            NotApplied::Repeat => "repeat",
+            NotApplied::OtherCurrency => "other_currency",
+        }
+    }
+}
+
+impl MoneyRefusal {
+    /// All reasons.
+    pub const ALL: [MoneyRefusal; 7] = [
+        MoneyRefusal::UnknownAdvertiser,
+        MoneyRefusal::UnknownCampaign,
+        MoneyRefusal::UnknownPublisher,
+        MoneyRefusal::OtherCurrency,
+        MoneyRefusal::Amount,
+        MoneyRefusal::TooLarge,
+        MoneyRefusal::IdReused,
+    ];
+
+    /// The name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            MoneyRefusal::UnknownAdvertiser => "unknown_advertiser",
+            MoneyRefusal::UnknownCampaign => "unknown_campaign",
+            MoneyRefusal::UnknownPublisher => "unknown_publisher",
+            MoneyRefusal::OtherCurrency => "other_currency",
+            MoneyRefusal::Amount => "amount",
+            MoneyRefusal::TooLarge => "too_large",
+            MoneyRefusal::IdReused => "id_reused",
+        }
+    }
 }
 
 /// Why a click ended as it did.
@@ -106,6 +226,16 @@ pub enum Reason {
     NonceAhead,
     /// It was received longer ago than a spool may hold a click and still bill.
     TooLate,
+    /// It was received further ahead of the partition's clock than any outage explains.
+    ReceivedAhead,
+    /// The campaign was archived when it was received.
+    Archived,
+    /// Its price does not fit what is left of the day's budget.
+    DailyBudget,
+    /// Its price does not fit what is left of the campaign's budget.
+    TotalBudget,
+    /// Its price does not fit the advertiser's balance and credit.
+    Balance,
 }
 
 impl Reason {
@@ -122,6 +252,11 @@ impl Reason {
             Reason::WindowOver => "window_over",
             Reason::NonceAhead => "nonce_ahead",
             Reason::TooLate => "too_late",
+            Reason::ReceivedAhead => "received_ahead",
+            Reason::Archived => "archived",
+            Reason::DailyBudget => "daily_budget",
+            Reason::TotalBudget => "total_budget",
+            Reason::Balance => "balance",
         }
     }
 }
@@ -159,6 +294,14 @@ pub enum Halt {
     Unanswered {
         /// The number that the record would have had.
         ordinal: Ordinal,
+    },
+    /// The log asks for a version of `apply` that this code does not have.
+    #[error("record {ordinal}: apply version {version} is unknown; run a newer tollgate")]
+    UnknownApply {
+        /// The number that the record would have had.
+        ordinal: Ordinal,
+        /// The version.
+        version: u16,
     },
     /// No number is left.
     #[error("the partition has used all ordinals")]

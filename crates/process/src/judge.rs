@@ -7,7 +7,7 @@
 use tollgate_click::{AgentClass, ClickFacts, LinkId, Millis, Source};
 
 use crate::admit::{Admitted, Event};
-use crate::effects::{Effects, Kind};
+use crate::effects::Kind;
 use crate::state::State;
 use crate::state::recent::Visitor;
 
@@ -84,48 +84,59 @@ struct Evidence<'a> {
     repeated: bool,
 }
 
-/// A record after the second step.
-pub(crate) enum Judged {
-    /// It had come to its end before.
-    Ended(Effects),
-    /// A click or impression with its verdict.
-    Event(Event, Verdict),
-}
+/// The rules that hit: a bit for each rule of the book.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Hits(u32);
 
-/// What the rules say.
-pub(crate) struct Verdict {
-    /// All that hit, in the order of the table.
-    pub(crate) hits: Vec<&'static Rule>,
-}
+const _: () = assert!(RULES.len() <= 32);
 
-impl Verdict {
-    /// The first hit that decides.
-    pub(crate) fn deciding(&self) -> Option<&'static Rule> {
-        self.hits.iter().copied().find(|rule| rule.decides)
+impl Hits {
+    fn of(evidence: &Evidence<'_>) -> Hits {
+        let hit = |(index, rule): (u32, &Rule)| u32::from((rule.hits)(evidence)) << index;
+        Hits((0..).zip(&RULES).map(hit).sum())
+    }
+
+    /// Whether no rule hit.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The rules in the order of the book.
+    pub fn iter(self) -> impl Iterator<Item = &'static Rule> {
+        let rules = (0..).zip(&RULES);
+        rules.filter_map(move |(index, rule): (u32, _)| (self.0 >> index & 1 == 1).then_some(rule))
+    }
+
+    /// The first one that decides.
+    pub(crate) fn deciding(self) -> Option<&'static Rule> {
+        if self.is_empty() {
+            return None;
+        }
+        self.iter().find(|rule| rule.decides)
     }
 }
 
 /// Judges a click or impression. A click that another rule finds invalid leaves no trace for the
-/// double-click rule: a scanner does not spoil the reader's click.
-pub(crate) fn judge(state: &mut State, admitted: Admitted) -> Judged {
-    let event = match admitted {
-        Admitted::Ended(effects) => return Judged::Ended(effects),
-        Admitted::Event(event) => event,
+/// double-click rule: a scanner does not spoil the reader's click. Nor does one that came at a time
+/// that cannot be.
+pub(crate) fn judge(state: &mut State, admitted: &Admitted) -> Hits {
+    let Admitted::Event(event) = admitted else {
+        return Hits::default();
     };
-    let visit = registered_click(&event);
+    let visit = registered_click(event);
     let evidence = Evidence {
         facts: &event.facts,
         repeated: visit.is_some_and(|visit| state.recent.repeated(&visit, DOUBLE_CLICK_MS)),
     };
-    let hits = RULES.iter().filter(|rule| (rule.hits)(&evidence)).collect();
-    let verdict = Verdict { hits };
-    let traced = verdict
-        .deciding()
-        .is_none_or(|rule| rule.name == "double_click");
-    if let Some(visit) = visit.filter(|_| traced) {
-        state.recent.note(&visit);
+    let hits = Hits::of(&evidence);
+    if let Some(visit) = visit {
+        let deciding = hits.deciding();
+        let traced = deciding.is_none_or(|rule| rule.name == "double_click");
+        if traced && state.untimely(visit.at).is_none() {
+            state.recent.note(&visit);
+        }
     }
-    Judged::Event(event, verdict)
+    hits
 }
 
 /// Who clicked which registered link, and when.

@@ -22,8 +22,10 @@ pub mod state;
 mod tally;
 
 pub use batch::{Question, apply_all};
-pub use effects::{Effect, Effects, Ending, Halt, Incoming, Kind, Reason};
-pub use judge::{Class, DOUBLE_CLICK_MS, RULES, Rule};
+pub use effects::{
+    Closed, Effect, Effects, Ending, Halt, Incoming, Kind, MoneyRefusal, NotApplied, Reason,
+};
+pub use judge::{Class, DOUBLE_CLICK_MS, Hits, RULES, Rule};
 pub use state::{ApplyVersion, BadPart, BadSnapshot, Part, PartBytes, State};
 pub use tally::{Counts, Tally};
 
@@ -35,6 +37,6 @@ pub use tally::{Counts, Tally};
 /// missing. Damage is no error, it ends as `quarantined`.
 pub fn apply(state: &mut State, incoming: Incoming<'_>) -> Result<Effects, Halt> {
     let admitted = admit::admit(state, incoming)?;
-    let judged = judge::judge(state, admitted);
-    Ok(account::account(state, judged))
+    let hits = judge::judge(state, &admitted);
+    Ok(account::account(state, admitted, hits))
 }

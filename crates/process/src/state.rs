@@ -5,9 +5,16 @@
 //! | part | dropped | why nobody can ask for it any more |
 //! |---|---|---|
 //! | nonces of an hour | clock > hour's end + longest window + spool limit | a click on them is out of its window, or received longer ago than the spool limit, and touches no table |
-//! | versions of campaigns and keys | superseded before clock − window − spool limit | the same |
+//! | versions of campaigns, shares and keys | superseded before clock − window − spool limit | the same |
+//! | what a campaign's day has cost | clock > the day's end in any zone + spool limit | the same |
+//! | ids of money commands | 400 days after they came | a repeat after that is a new command |
 //! | sessions | silent for longer than the spool limit | what is sent again later cannot bill; a live one sends a mark a minute |
 //! | recent visits | 10 to 20 minutes after the visit | far past the double-click window |
+//!
+//! Accounts, campaigns with what they have cost in all, publishers and keys are never dropped: a
+//! few hundred bytes for each that was ever made, an archived campaign still knows its spend. A
+//! click received further ahead of the clock than any outage explains touches none of these, so no
+//! day, nonce or visit is kept for a time that does not come. Per edge there is one mark.
 //!
 //! Dropping happens when the clock enters a new hour (visits: at a tick), so it is part of the
 //! log's order like everything else.
@@ -15,27 +22,40 @@
 use std::collections::BTreeMap;
 
 use thiserror::Error;
-use tollgate_click::control::{Campaign, CampaignState, Scope, Target};
-use tollgate_click::limits::{CLOCK_SKEW_MS_MAX, SPOOL_LIMIT_S, STATE_RETENTION_S};
+use tollgate_click::control::{Campaign, Money, Payment, Scope, Target};
+use tollgate_click::limits::{
+    MONEY_ID_RETENTION_S, RECEIVED_AHEAD_S_MAX, SPOOL_LIMIT_S, STATE_RETENTION_S,
+};
 use tollgate_click::record::{Mark, Tick};
 use tollgate_click::{
-    AdvertiserId, Change, ClickFacts, Control, EdgeId, KeyId, Millis, Minute, Ordinal, PartitionId,
+    AdvertiserId, CampaignId, Change, ClickFacts, Control, Currency, EdgeId, KeyId, Micros, Millis,
+    Minute, Ordinal, PartitionId,
 };
 
-use crate::effects::{Halt, Incoming};
+use crate::effects::{Closed, Halt, Incoming, MoneyRefusal, NotApplied, Reason};
 use crate::tally::Counts;
 
+pub(crate) mod accounts;
+mod budgets;
 pub(crate) mod campaigns;
+mod commands;
+pub(crate) mod index;
 pub(crate) mod kept;
 pub(crate) mod nonces;
+mod publishers;
 pub(crate) mod recent;
 pub(crate) mod sessions;
 mod snapshot;
 pub(crate) mod timeline;
 
-use campaigns::{Campaigns, Terms};
+use accounts::Accounts;
+use budgets::Exhausted;
+use campaigns::Campaigns;
+use commands::Commands;
+use index::Place;
 use kept::kept;
 use nonces::{HOUR_MS, NonceHours};
+use publishers::Publishers;
 use recent::RecentVisits;
 use sessions::Sessions;
 pub use snapshot::{BadPart, BadSnapshot, Part, PartBytes};
@@ -76,12 +96,17 @@ pub struct State {
     changes: BTreeMap<Option<AdvertiserId>, u64>,
     sessions: Sessions,
     keys: BTreeMap<KeyId, Timeline<KeyStanding>>,
-    campaigns: Campaigns,
+    pub(crate) accounts: Accounts,
+    pub(crate) campaigns: Campaigns,
+    publishers: Publishers,
+    commands: Commands,
     marks: BTreeMap<EdgeId, Minute>,
     pub(crate) clicked: NonceHours,
     pub(crate) shown: NonceHours,
     pub(crate) recent: RecentVisits,
     pub(crate) counts: Counts,
+    /// The counts when the clock's minute began.
+    opened: Counts,
 }
 
 /// What the core needs of a signing key.
@@ -105,12 +130,16 @@ impl State {
             changes: BTreeMap::new(),
             sessions: Sessions::default(),
             keys: BTreeMap::new(),
+            accounts: Accounts::default(),
             campaigns: Campaigns::default(),
+            publishers: Publishers::default(),
+            commands: Commands::default(),
             marks: BTreeMap::new(),
             clicked: NonceHours::default(),
             shown: NonceHours::default(),
             recent: RecentVisits::default(),
             counts: Counts::default(),
+            opened: Counts::default(),
         }
     }
 
@@ -139,6 +168,38 @@ impl State {
         &self.counts
     }
 
+    /// What a campaign's clicks were charged in all, posted or pending; none when there is no such
+    /// campaign.
+    pub fn spend(&self, advertiser: AdvertiserId, campaign: CampaignId) -> Option<Micros> {
+        let campaign = self.campaigns.get(advertiser, campaign)?;
+        Some(campaign.spent.total())
+    }
+
+    /// What a campaign's clicks were charged on the date, in its zone, of an instant. Dates on
+    /// which nothing can be spent any more are forgotten and tell 0.
+    pub fn spend_of_day(
+        &self,
+        advertiser: AdvertiserId,
+        campaign: CampaignId,
+        at: Millis,
+    ) -> Option<Micros> {
+        let campaign = self.campaigns.get(advertiser, campaign)?;
+        let day = campaign.budgets.day_of(at);
+        Some(campaign.spent.in_day(day))
+    }
+
+    /// What an advertiser has left, posted or pending: its money commands less its charges, below
+    /// 0 what it owes; none when it has neither a record nor a campaign.
+    pub fn balance(&self, advertiser: AdvertiserId) -> Option<Micros> {
+        Some(self.accounts.get(advertiser)?.balance())
+    }
+
+    /// How an advertiser pays, and in which currency; none as with [`State::balance`].
+    pub fn payment(&self, advertiser: AdvertiserId) -> Option<(Payment, Currency)> {
+        let account = self.accounts.get(advertiser)?;
+        Some((account.payment(), account.currency))
+    }
+
     /// Records that a session's numbers say exist and that have not come.
     pub fn missing(&self) -> u64 {
         self.sessions.missing()
@@ -163,97 +224,185 @@ impl State {
         !self.sessions.note(incoming, self.clock)
     }
 
-    /// A change must be a repeat or the next of its target.
-    pub(crate) fn check_control_order(
-        &self,
-        control: &Control,
-        ordinal: Ordinal,
-    ) -> Result<(), Halt> {
+    /// A change must be a repeat or the next of its target, and one that this code knows.
+    pub(crate) fn check_control(&self, control: &Control, ordinal: Ordinal) -> Result<(), Halt> {
         let target = counted_for(&control.change);
         let last = self.changes.get(&target).copied().unwrap_or(0);
-        if control.target_number <= last.saturating_add(1) {
-            return Ok(());
+        let next = last.saturating_add(1);
+        if control.target_number > next {
+            return Err(Halt::ControlGap {
+                ordinal,
+                number: control.number,
+                target,
+                want: next,
+                got: control.target_number,
+            });
         }
-        Err(Halt::ControlGap {
-            ordinal,
-            number: control.number,
-            target,
-            want: last.saturating_add(1),
-            got: control.target_number,
-        })
+        match control.change {
+            Change::ApplyVersion(version)
+                if control.target_number == next && ApplyVersion::try_from(version).is_err() =>
+            {
+                Err(Halt::UnknownApply { ordinal, version })
+            }
+            _ => Ok(()),
+        }
     }
 
-    /// Applies a change whose order was checked; false when it is a repeat or changes nothing.
-    pub(crate) fn change(&mut self, control: Control) -> bool {
-        let last = self
-            .changes
-            .entry(counted_for(&control.change))
-            .or_insert(0);
-        if control.target_number <= *last {
-            return false;
-        }
-        *last = control.target_number;
-        let at = control.at;
-        match control.change {
-            Change::Campaign(campaign) => self.change_campaign(at, &campaign),
-            Change::Key(key) => {
-                let standing = KeyStanding {
-                    scope: key.scope,
-                    revoked: false,
-                };
-                self.keys.entry(key.key).or_default().push(at, standing);
-                true
+    /// Takes the number of a change whose order was checked; false when it is a repeat.
+    pub(crate) fn take_change(&mut self, control: &Control) -> bool {
+        let target = counted_for(&control.change);
+        let last = self.changes.entry(target).or_insert(0);
+        let is_next = control.target_number > *last;
+        *last = control.target_number.max(*last);
+        is_next
+    }
+
+    /// Applies a change that was taken and is no money command.
+    pub(crate) fn change(&mut self, at: Millis, change: Change) -> Result<(), NotApplied> {
+        match change {
+            Change::Advertiser(advertiser) => self.accounts.change(&advertiser)?,
+            Change::Campaign(campaign) => self.change_campaign(at, &campaign)?,
+            Change::Publisher(publisher) => self.publishers.change(at, &publisher),
+            Change::Key(key) => self.change_key(key.key, at, key.scope, false),
+            Change::KeyRevoked(key) => self.change_key(key, at, Scope::All, true),
+            Change::ApplyVersion(version) => {
+                self.version = ApplyVersion::try_from(version).unwrap_or(self.version); // checked
             }
-            Change::KeyRevoked(key) => {
-                let standing = KeyStanding {
-                    scope: Scope::All,
-                    revoked: true,
-                };
-                self.keys.entry(key).or_default().push(at, standing);
-                true
-            }
-            // For the edge, or names only.
-            Change::Advertiser(_)
+            // For the edge and the API, or names only.
+            Change::Ad(_)
             | Change::Link(_)
             | Change::LinkRemoved(_)
             | Change::Token(_)
             | Change::TokenRevoked(_)
-            | Change::RecordVersion(_)
-            | Change::Publisher(_)
-            | Change::Ad(_)
             | Change::ApiKey(_)
             | Change::ApiKeyRevoked(_)
-            | Change::Money(_)
-            | Change::ApplyVersion(_) => true,
+            | Change::RecordVersion(_)
+            | Change::Money(_) => {}
+        }
+        Ok(())
+    }
+
+    fn change_campaign(&mut self, at: Millis, campaign: &Campaign) -> Result<(), NotApplied> {
+        let account = self.accounts.open(campaign.advertiser, campaign.currency)?;
+        self.campaigns.change(at, campaign, account);
+        Ok(())
+    }
+
+    fn change_key(&mut self, key: KeyId, at: Millis, scope: Scope, revoked: bool) {
+        let standing = KeyStanding { scope, revoked };
+        match self.keys.get_mut(&key) {
+            Some(known) => known.push(at, standing),
+            None => {
+                self.keys.insert(key, Timeline::new(at, standing));
+            }
         }
     }
 
-    fn change_campaign(&mut self, at: Millis, campaign: &Campaign) -> bool {
-        let terms = Terms {
-            currency: campaign.currency,
-            price: campaign.price,
-            paused: campaign.state != CampaignState::Active,
-        };
-        self.campaigns
-            .change(campaign.advertiser, campaign.campaign, at, terms)
+    /// Takes a money command: whether the account accepts it, and whether it is a repeat.
+    pub(crate) fn receive(
+        &mut self,
+        at: Millis,
+        money: &Money,
+    ) -> (Result<(), MoneyRefusal>, bool) {
+        if let Some(answer) = self.commands.answer(money) {
+            return (answer, answer != Err(MoneyRefusal::IdReused));
+        }
+        let balance = self.check_money(money);
+        if let Ok(balance) = balance {
+            self.accounts.receive(money, balance);
+        }
+        let accepted = balance.map(|_| ());
+        self.commands.note(at.max(self.clock), money, accepted);
+        (accepted, false)
     }
 
-    /// Moves the clock, unless the tick is of an older epoch; time never goes back.
-    pub(crate) fn move_clock(&mut self, tick: Tick) -> bool {
-        if tick.epoch < self.epoch {
-            return false;
+    fn check_money(&self, money: &Money) -> Result<Micros, MoneyRefusal> {
+        let balance = self.accounts.check(money)?;
+        let of = money.advertiser;
+        let missing = |campaign| self.campaigns.get(of, campaign).is_none();
+        if money.campaign.is_some_and(missing) {
+            return Err(MoneyRefusal::UnknownCampaign);
         }
+        if money
+            .publisher
+            .is_some_and(|publisher| !self.publishers.knows(publisher))
+        {
+            return Err(MoneyRefusal::UnknownPublisher);
+        }
+        Ok(balance)
+    }
+
+    /// Charges a click received then to its campaign and account, or tells what stops it.
+    pub(crate) fn charge(
+        &mut self,
+        campaign: Place,
+        received_at: Millis,
+        price: Micros,
+    ) -> Result<(), Reason> {
+        let gone = Reason::Balance; // a place was found a moment ago and never moves
+        let campaign = self.campaigns.at_mut(campaign).ok_or(gone)?;
+        let account = self.accounts.at_mut(campaign.account).ok_or(gone)?;
+        let charged = campaign.budgets.charge(&campaign.spent, received_at, price);
+        let charged = charged.map_err(|exhausted| match exhausted {
+            Exhausted::Daily => Reason::DailyBudget,
+            Exhausted::Total => Reason::TotalBudget,
+        })?;
+        let balance = account.after(price).ok_or(Reason::Balance)?;
+        campaign.spent.charge(charged);
+        account.set_balance(balance);
+        Ok(())
+    }
+
+    /// The publisher's part of a click's charge.
+    pub(crate) fn share_of(&self, facts: &ClickFacts, charge: Micros) -> Micros {
+        let received_at = facts.received_at();
+        self.publishers
+            .share_of(facts.publisher, charge, received_at)
+    }
+
+    /// Whether a tick moves the clock: not one of an older epoch.
+    pub(crate) fn counts_tick(&self, tick: Tick) -> bool {
+        tick.epoch >= self.epoch
+    }
+
+    /// Moves the clock; time never goes back. Tells what the minute came to that is over.
+    pub(crate) fn move_clock(&mut self, tick: Tick) -> Option<Closed> {
+        let records = self.counts.records() + 1; // this tick is counted at its end
+        assert_eq!(records, self.ordinal.0, "every record has one effect");
         self.epoch = tick.epoch;
         let before = self.clock;
         self.clock = before.max(tick.at);
+        let closed = (before.minute() < self.clock.minute()).then(|| self.close(before.minute()));
         self.recent.age(self.clock);
         if before.0 / HOUR_MS != self.clock.0 / HOUR_MS {
             self.forget(before);
+            self.check_books();
         }
         self.retire(before);
-        let records = self.counts.records() + 1; // this tick is counted at its end
-        assert_eq!(records, self.ordinal.0, "every record has one effect");
-        true
+        closed
+    }
+
+    fn close(&mut self, minute: Minute) -> Closed {
+        let counts = self.counts.since(&self.opened);
+        self.opened = self.counts.clone();
+        Closed { minute, counts }
+    }
+
+    /// What accounts were charged is what their campaigns have cost, and what was counted.
+    fn check_books(&self) {
+        let mut spent: BTreeMap<AdvertiserId, i128> = BTreeMap::new();
+        for ((advertiser, _), campaign) in self.campaigns.iter() {
+            let total = i128::from(campaign.spent.total().0);
+            *spent.entry(*advertiser).or_default() += total;
+        }
+        let mut charged: BTreeMap<Currency, i128> = BTreeMap::new();
+        for (advertiser, account) in self.accounts.iter() {
+            let spent = spent.get(advertiser).copied().unwrap_or(0);
+            assert_eq!(account.charged(), spent, "advertiser {advertiser}");
+            *charged.entry(account.currency).or_default() += spent;
+        }
+        charged.retain(|_, sum| *sum != 0);
+        assert_eq!(charged, *self.counts.clicks.spend(), "charges and counts");
     }
 
     /// Drops what no click that can still bill may ask for: see the table above. What came just
@@ -266,7 +415,10 @@ impl State {
             .forget_silent_since(ago(before, SPOOL_LIMIT_S));
         self.clicked.forget_ended_before(state);
         self.shown.forget_ended_before(state);
-        self.campaigns.forget_superseded_before(state);
+        self.campaigns.forget(state, self.clock);
+        self.publishers.forget_superseded_before(state);
+        self.commands
+            .forget_before(ago(self.clock, MONEY_ID_RETENTION_S));
         for key in self.keys.values_mut() {
             key.forget_superseded_before(state);
         }
@@ -296,18 +448,15 @@ impl State {
         self.keys.get(&key)?.as_of(received_at)
     }
 
-    /// The campaign's terms when the click was received. A campaign's first version also holds
-    /// for the few seconds before it that clocks may differ by.
-    pub(crate) fn terms_as_of(&self, facts: &ClickFacts) -> Option<Terms> {
-        let timeline = self.campaigns.of(facts.advertiser, facts.campaign)?;
-        let received_at = facts.received_at();
-        let early = || timeline.first_if_by(received_at.plus_ms(CLOCK_SKEW_MS_MAX));
-        timeline.as_of(received_at).or_else(early).copied()
-    }
-
-    /// Whether a click was received longer ago than a spool may hold it and still bill.
-    pub(crate) fn too_late(&self, received_at: Millis) -> bool {
-        self.clock.since(received_at) > u64::from(SPOOL_LIMIT_S) * 1000
+    /// Why a click cannot bill for the time it was received at: longer ago than a spool may hold
+    /// it, or further ahead than the partition can have missed. Before the first tick nothing is
+    /// ahead.
+    pub(crate) fn untimely(&self, received_at: Millis) -> Option<Reason> {
+        if self.clock.since(received_at) > u64::from(SPOOL_LIMIT_S) * 1000 {
+            return Some(Reason::TooLate);
+        }
+        let ahead = received_at.since(self.clock) > u64::from(RECEIVED_AHEAD_S_MAX) * 1000;
+        (ahead && self.clock > Millis(0)).then_some(Reason::ReceivedAhead)
     }
 }
 

@@ -15,9 +15,15 @@ pub struct Tally {
     outcomes: [u64; OUTCOMES],
     /// Micro-units a currency. 128 bits: 2^64 clicks at the highest price cannot overflow it.
     spend: BTreeMap<Currency, i128>,
+    /// What of it is the publishers'.
+    shares: BTreeMap<Currency, i128>,
 }
 
-kept!(Tally { outcomes, spend });
+kept!(Tally {
+    outcomes,
+    spend,
+    shares
+});
 
 impl Tally {
     /// Counts one ending.
@@ -27,6 +33,9 @@ impl Tally {
         }
         if let Some(currency) = judgement.currency.filter(|_| judgement.charge.0 != 0) {
             *self.spend.entry(currency).or_default() += i128::from(judgement.charge.0);
+            if judgement.share.0 != 0 {
+                *self.shares.entry(currency).or_default() += i128::from(judgement.share.0);
+            }
         }
     }
 
@@ -38,6 +47,20 @@ impl Tally {
         for (currency, more) in &other.spend {
             *self.spend.entry(*currency).or_default() += more;
         }
+        for (currency, more) in &other.shares {
+            *self.shares.entry(*currency).or_default() += more;
+        }
+    }
+
+    /// What was counted since an earlier look at the same tally.
+    fn since(&self, earlier: &Tally) -> Tally {
+        let mut since = self.clone();
+        for (count, before) in since.outcomes.iter_mut().zip(earlier.outcomes) {
+            *count -= before;
+        }
+        less(&mut since.spend, &earlier.spend);
+        less(&mut since.shares, &earlier.shares);
+        since
     }
 
     /// How many ended so.
@@ -89,10 +112,34 @@ impl Tally {
         &self.spend
     }
 
+    /// What of the spend is the publishers', in the same way.
+    pub fn shares(&self) -> &BTreeMap<Currency, i128> {
+        &self.shares
+    }
+
+    /// Asserts what holds between the numbers, whatever was counted.
+    fn check(&self) {
+        assert!(self.gross() <= self.records(), "gross is of the records");
+        let billed = self.of(Outcome::Billed);
+        assert_eq!(billed == 0, self.spend.is_empty(), "what costs is billed");
+        let below = |(currency, share)| {
+            let spent = self.spend.get(currency).copied().unwrap_or(0);
+            (1..=spent).contains(share)
+        };
+        assert!(self.shares.iter().all(below), "shares are part of charges");
+    }
+
     fn sum(&self, counts: fn(Outcome) -> bool) -> u64 {
         let counted = Outcome::ALL.into_iter().filter(|outcome| counts(*outcome));
         counted.map(|outcome| self.of(outcome)).sum()
     }
+}
+
+fn less(sums: &mut BTreeMap<Currency, i128>, earlier: &BTreeMap<Currency, i128>) {
+    for (currency, before) in earlier {
+        *sums.entry(*currency).or_default() -= before;
+    }
+    sums.retain(|_, sum| *sum != 0);
 }
 
 /// What a partition has seen since its first record. The parts sum to the ordinal.
@@ -129,8 +176,26 @@ impl Counts {
             Effect::Unreadable { judgement, .. } => self.clicks.count(judgement),
             Effect::Tick { .. } => self.ticks += 1,
             Effect::Mark(_) => self.marks += 1,
-            Effect::Control { .. } => self.controls += 1,
+            Effect::Control { .. } | Effect::Money { .. } => self.controls += 1,
         }
+    }
+
+    /// What was counted since an earlier look; the identities between the numbers are asserted.
+    pub(crate) fn since(&self, earlier: &Counts) -> Counts {
+        let since = Counts {
+            clicks: self.clicks.since(&earlier.clicks),
+            impressions: self.impressions.since(&earlier.impressions),
+            ticks: self.ticks - earlier.ticks,
+            marks: self.marks - earlier.marks,
+            controls: self.controls - earlier.controls,
+        };
+        since.clicks.check();
+        since.impressions.check();
+        assert!(
+            since.impressions.spend.is_empty(),
+            "impressions cost nothing"
+        );
+        since
     }
 
     /// All records.

@@ -14,7 +14,9 @@ mod table;
 
 use table::{Case, Row};
 use tollgate_click::{Outcome, PartitionId};
-use tollgate_process::{ApplyVersion, Effect, Effects, Halt, Incoming, Kind, State, apply};
+use tollgate_process::{
+    ApplyVersion, Effect, Effects, Halt, Incoming, Kind, MoneyRefusal, NotApplied, State, apply,
+};
 
 const PARTITION: u16 = 0;
 
@@ -172,8 +174,19 @@ fn told(effects: &Effects) -> (String, String, String) {
             String::new(),
             "damaged".to_owned(),
         ),
-        Effect::Tick { counted: false, .. } | Effect::Control { applied: false, .. } => {
-            ("ignored".to_owned(), String::new(), String::new())
+        Effect::Tick { counted: false, .. } => ("ignored".to_owned(), String::new(), String::new()),
+        Effect::Control {
+            applied: Err(why), ..
+        } => {
+            let outcome = match why {
+                NotApplied::Repeat => "ignored",
+                NotApplied::OtherCurrency => "refused",
+            };
+            (outcome.to_owned(), String::new(), why.name().to_owned())
+        }
+        Effect::Money { accepted, .. } => {
+            let why = accepted.err().map_or("", MoneyRefusal::name);
+            (String::new(), String::new(), why.to_owned())
         }
         Effect::Tick { .. } | Effect::Control { .. } | Effect::Mark(_) => {
             (String::new(), String::new(), String::new())

@@ -58,7 +58,8 @@ impl MoneyKind {
 }
 
 impl Money {
-    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+    /// Appends its fields in their order.
+    pub fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.command);
         put_varint(out, u64::from(self.advertiser.0));
         out.push(self.kind as u8);

@@ -264,8 +264,8 @@ macro_rules! kept_state {
 }
 
 kept_state!(
-    partition, version, ordinal, epoch, clock, changes, sessions, keys, campaigns, marks, recent,
-    counts; clicked, shown
+    partition, version, ordinal, epoch, clock, changes, sessions, keys, accounts, campaigns,
+    publishers, commands, marks, recent, counts, opened; clicked, shown
 );
 
 #[cfg(test)]

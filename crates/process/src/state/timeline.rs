@@ -2,70 +2,87 @@
 
 use tollgate_click::Millis;
 use tollgate_click::codec::{DecodeError, Reader};
+use tollgate_click::limits::CLOCK_SKEW_MS_MAX;
 
 use super::kept::Kept;
 
-/// Versions in the order of their times.
+/// Versions in the order of their times. The newest one, which most clicks ask for, lies in
+/// front.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Timeline<T> {
-    versions: Vec<(Millis, T)>,
-}
-
-impl<T> Default for Timeline<T> {
-    fn default() -> Timeline<T> {
-        Timeline {
-            versions: Vec::new(),
-        }
-    }
+    since: Millis,
+    newest: T,
+    older: Vec<(Millis, T)>,
 }
 
 impl<T> Timeline<T> {
+    /// The first version.
+    pub(crate) fn new(at: Millis, version: T) -> Timeline<T> {
+        Timeline {
+            since: at,
+            newest: version,
+            older: Vec::new(),
+        }
+    }
+
     /// Adds a version. One whose writer's clock lags holds from the version before it on: the
     /// order of changes is the log's.
     pub(crate) fn push(&mut self, at: Millis, version: T) {
-        let last = self.versions.last().map_or(Millis(0), |(last, _)| *last);
-        self.versions.push((at.max(last), version));
+        let before = std::mem::replace(&mut self.newest, version);
+        self.older.push((self.since, before));
+        self.since = self.since.max(at);
     }
 
     /// The version in force at an instant; none before the first.
     pub(crate) fn as_of(&self, instant: Millis) -> Option<&T> {
-        let after = self.versions.partition_point(|(at, _)| *at <= instant);
-        self.versions
-            .get(after.checked_sub(1)?)
-            .map(|(_, version)| version)
+        if self.since <= instant {
+            return Some(&self.newest);
+        }
+        let after = self.older.partition_point(|(at, _)| *at <= instant);
+        let (_, version) = self.older.get(after.checked_sub(1)?)?;
+        Some(version)
     }
 
-    /// The first version, if it held by that instant.
-    pub(crate) fn first_if_by(&self, instant: Millis) -> Option<&T> {
-        self.versions
-            .first()
-            .filter(|(at, _)| *at <= instant)
-            .map(|(_, version)| version)
-    }
-
-    /// The newest version.
-    pub(crate) fn last(&self) -> Option<&T> {
-        self.versions.last().map(|(_, version)| version)
+    /// The same, but the first version also holds for the few seconds before it that clocks may
+    /// differ by.
+    pub(crate) fn as_of_or_first(&self, instant: Millis) -> Option<&T> {
+        self.as_of(instant).or_else(|| {
+            let (at, first) = match self.older.first() {
+                Some((at, first)) => (*at, first),
+                None => (self.since, &self.newest),
+            };
+            (at <= instant.plus_ms(CLOCK_SKEW_MS_MAX)).then_some(first)
+        })
     }
 
     /// Drops the versions that a later one had replaced by that instant.
     pub(crate) fn forget_superseded_before(&mut self, instant: Millis) {
-        let after = self.versions.partition_point(|(at, _)| *at <= instant);
-        self.versions.drain(..after.saturating_sub(1));
+        if self.since <= instant {
+            self.older.clear();
+        }
+        let after = self.older.partition_point(|(at, _)| *at <= instant);
+        self.older.drain(..after.saturating_sub(1));
     }
 }
 
 impl<T: Kept> Kept for Timeline<T> {
     fn put(&self, out: &mut Vec<u8>) {
-        self.versions.put(out);
+        self.since.put(out);
+        self.newest.put(out);
+        self.older.put(out);
     }
 
     fn take(reader: &mut Reader<'_>) -> Result<Timeline<T>, DecodeError> {
-        let versions: Vec<(Millis, T)> = Kept::take(reader)?;
-        if !versions.is_sorted_by_key(|(at, _)| *at) {
+        let timeline = Timeline {
+            since: Kept::take(reader)?,
+            newest: Kept::take(reader)?,
+            older: Vec::<(Millis, T)>::take(reader)?,
+        };
+        let last = timeline.older.last().map_or(Millis(0), |(at, _)| *at);
+        if last > timeline.since || !timeline.older.is_sorted_by_key(|(at, _)| *at) {
             return Err(DecodeError::Invalid("the order of versions"));
         }
-        Ok(Timeline { versions })
+        Ok(timeline)
     }
 }
 
@@ -74,36 +91,46 @@ mod tests {
     use super::*;
 
     fn abc() -> Timeline<char> {
-        let mut timeline = Timeline::default();
-        [(10, 'a'), (20, 'b'), (30, 'c')]
-            .into_iter()
-            .for_each(|(at, v)| timeline.push(Millis(at), v));
+        let mut timeline = Timeline::new(Millis(10_000), 'a');
+        timeline.push(Millis(20_000), 'b');
+        timeline.push(Millis(30_000), 'c');
         timeline
     }
 
     #[test]
     fn a_version_holds_from_its_time_to_the_next() {
-        let found: Vec<_> = [9, 10, 19, 20, 99]
-            .map(|at| abc().as_of(Millis(at)).copied())
-            .to_vec();
+        let found =
+            [9_999, 10_000, 19_999, 20_000, 99_000].map(|at| abc().as_of(Millis(at)).copied());
         assert_eq!(found, [None, Some('a'), Some('a'), Some('b'), Some('c')]);
+    }
+
+    #[test]
+    fn the_first_also_holds_as_long_before_it_as_clocks_differ() {
+        let found =
+            [7_999, 8_000, 10_000, 30_000].map(|at| abc().as_of_or_first(Millis(at)).copied());
+        assert_eq!(found, [None, Some('a'), Some('a'), Some('c')]);
+        let only = Timeline::new(Millis(10_000), 'a');
+        assert_eq!(only.as_of_or_first(Millis(8_000)), Some(&'a'));
+        assert_eq!(only.as_of_or_first(Millis(7_999)), None);
     }
 
     #[test]
     fn a_lagging_clock_does_not_undo_a_later_change() {
         let mut timeline = abc();
-        timeline.push(Millis(5), 'd');
-        assert_eq!(timeline.as_of(Millis(29)), Some(&'b'));
-        assert_eq!(timeline.as_of(Millis(30)), Some(&'d'));
+        timeline.push(Millis(5_000), 'd');
+        assert_eq!(timeline.as_of(Millis(29_999)), Some(&'b'));
+        assert_eq!(timeline.as_of(Millis(30_000)), Some(&'d'));
+        timeline.push(Millis(40_000), 'e');
+        assert_eq!(timeline.as_of(Millis(39_999)), Some(&'d'));
     }
 
     #[test]
     fn forgetting_keeps_what_was_in_force_then() {
         let mut timeline = abc();
-        timeline.forget_superseded_before(Millis(25));
-        assert_eq!(timeline.as_of(Millis(25)), Some(&'b'));
-        assert_eq!(timeline.as_of(Millis(19)), None);
-        timeline.forget_superseded_before(Millis(1_000));
-        assert_eq!(timeline.last(), Some(&'c'));
+        timeline.forget_superseded_before(Millis(25_000));
+        assert_eq!(timeline.as_of(Millis(25_000)), Some(&'b'));
+        assert_eq!(timeline.as_of(Millis(19_000)), None);
+        timeline.forget_superseded_before(Millis(30_000));
+        assert_eq!(timeline, Timeline::new(Millis(30_000), 'c'));
     }
 }

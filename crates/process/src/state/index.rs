@@ -1,0 +1,171 @@
+//! Things looked up by every click: they lie side by side in the order in which they were made,
+//! and a table with a fixed hash function finds their places.
+//!
+//! The order is the log's, so walking them gives the same on every machine; the table is never
+//! walked.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
+
+use tollgate_click::codec::{DecodeError, Reader};
+
+use super::kept::Kept;
+
+/// Where a thing lies. It never moves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Place(u32);
+
+/// Values by key, in the order in which they were made. None is ever taken out: whoever makes
+/// them bounds their number.
+#[derive(Clone, Debug)]
+pub(crate) struct Dense<K, V> {
+    places: HashMap<K, u32, BuildHasherDefault<FixedHasher>>,
+    values: Vec<(K, V)>,
+}
+
+impl<K, V> Default for Dense<K, V> {
+    fn default() -> Dense<K, V> {
+        Dense {
+            places: HashMap::default(),
+            values: Vec::new(),
+        }
+    }
+}
+
+impl<K: Copy + Eq + Hash, V> Dense<K, V> {
+    /// Where the value of a key lies.
+    pub(crate) fn place(&self, key: K) -> Option<Place> {
+        self.places.get(&key).copied().map(Place)
+    }
+
+    /// The value of a key.
+    pub(crate) fn get(&self, key: K) -> Option<&V> {
+        self.at(self.place(key)?)
+    }
+
+    /// The value of a key, to change it.
+    pub(crate) fn get_mut(&mut self, key: K) -> Option<&mut V> {
+        self.at_mut(self.place(key)?)
+    }
+
+    /// The value at a place.
+    pub(crate) fn at(&self, place: Place) -> Option<&V> {
+        self.values.get(place.0 as usize).map(|(_, value)| value)
+    }
+
+    /// The value at a place, to change it.
+    pub(crate) fn at_mut(&mut self, place: Place) -> Option<&mut V> {
+        let found = self.values.get_mut(place.0 as usize);
+        found.map(|(_, value)| value)
+    }
+
+    /// Puts a value under a key that has none yet.
+    pub(crate) fn push(&mut self, key: K, value: V) -> Place {
+        let place = self.values.len() as u32; // a control record each: 2^32 fit in no memory
+        let before = self.places.insert(key, place);
+        assert!(before.is_none(), "a key has one place for good");
+        self.values.push((key, value));
+        Place(place)
+    }
+
+    /// All in the order in which they were made.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &(K, V)> {
+        self.values.iter()
+    }
+
+    /// All values, to change them.
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.values.iter_mut().map(|(_, value)| value)
+    }
+}
+
+impl<K: PartialEq, V: PartialEq> PartialEq for Dense<K, V> {
+    fn eq(&self, other: &Dense<K, V>) -> bool {
+        self.values == other.values
+    }
+}
+
+impl<K: Kept + Copy + Eq + Hash, V: Kept> Kept for Dense<K, V> {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.values.put(out);
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Dense<K, V>, DecodeError> {
+        let mut dense = Dense::default();
+        for (key, value) in Vec::<(K, V)>::take(reader)? {
+            if dense.place(key).is_some() {
+                return Err(DecodeError::Invalid("a key that stands twice"));
+            }
+            dense.push(key, value);
+        }
+        Ok(dense)
+    }
+}
+
+impl Kept for Place {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.0.put(out);
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Place, DecodeError> {
+        u32::take(reader).map(Place)
+    }
+}
+
+/// SplitMix64's finaliser over the numbers of a key. The keys are numbers that the operator's own
+/// API gives out, so nobody outside can choose them to collide.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct FixedHasher(u64);
+
+impl Hasher for FixedHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes
+            .iter()
+            .for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(u64::from(number));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        let mut mixed = (self.0 ^ number).wrapping_add(0x9E37_79B9_7F4A_7C15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        self.0 = mixed ^ (mixed >> 31);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_put_in_comes_back_in_its_order() {
+        let mut dense = Dense::default();
+        for key in (0..1000u32).rev() {
+            let place = dense.push(key, u64::from(key) * 3);
+            assert_eq!(dense.place(key), Some(place));
+        }
+        assert_eq!(dense.get(7), Some(&21));
+        assert_eq!(dense.get(1000), None);
+        let keys: Vec<u32> = dense.iter().map(|(key, _)| *key).collect();
+        assert!(keys.is_sorted_by(|one, next| one > next));
+        let mut bytes = Vec::new();
+        dense.put(&mut bytes);
+        let back = Dense::<u32, u64>::take(&mut Reader::new(&bytes)).unwrap();
+        assert_eq!(back, dense);
+        assert_eq!(back.get(999), Some(&2997));
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_is_damage() {
+        let mut bytes = Vec::new();
+        vec![(1u32, 2u64), (1, 3)].put(&mut bytes);
+        assert!(Dense::<u32, u64>::take(&mut Reader::new(&bytes)).is_err());
+    }
+}
