@@ -11,10 +11,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::Value;
 use tollgate_click::Refusal;
+use tollgate_traffic::books::Told;
 use tollgate_traffic::client::Patience;
 use tollgate_traffic::ending::Ending;
 use tollgate_traffic::fresh;
 use tollgate_traffic::generate::Plan;
+use tollgate_traffic::history::Fate;
 use tollgate_traffic::load::{self, Options, Pace, RenderError, Summary, Work};
 use tollgate_traffic::world::World;
 
@@ -28,7 +30,7 @@ use crate::output::{self, Global};
 mod recount;
 mod verdict;
 
-use verdict::Verdict;
+use verdict::{Counted, Verdict};
 
 /// Connections of the generated visitors.
 const CONNECTIONS: usize = 64;
@@ -80,15 +82,11 @@ pub(crate) fn run(args: Args, global: &Global) -> anyhow::Result<Exit> {
     ));
     let plan = Plan::new(world, address.to_string());
     let (summary, endings) = send(&plan, address, args.clicks, global)?;
-    let mut counted = recount::read(&options.data, node.durable())?;
-    let counters = node.counters().context("the edge has no counters")?;
-    for reason in Refusal::ALL {
-        let count = counters.refused_for(reason);
-        if count > 0 {
-            counted.refused.insert(reason.name().to_owned(), count);
-        }
-    }
-    let verdict = Verdict::new(&plan, &endings, summary, counted);
+    let told: Vec<Told> = endings
+        .iter()
+        .map(|(op, ending)| (*op, plan.truth(*op), Fate::from(*ending)))
+        .collect();
+    let verdict = Verdict::new(&world.changes(), &told, summary, count(&options, &node)?);
     if global.json {
         output::print_json(&verdict.to_json(seed))?;
     } else {
@@ -99,6 +97,19 @@ pub(crate) fn run(args: Args, global: &Global) -> anyhow::Result<Exit> {
     }
     runtime.block_on(node.stop())?;
     Ok(verdict.exit())
+}
+
+/// What each side of the system says.
+fn count(options: &NodeOptions, node: &Node) -> anyhow::Result<Counted> {
+    let (recount, kept) = recount::read(&options.data, node.durable())?;
+    let counters = node.counters().context("the edge has no counters")?;
+    let reasons = Refusal::ALL.into_iter();
+    let refused = reasons.map(|reason| (reason.name().to_owned(), counters.refused_for(reason)));
+    Ok(Counted {
+        sides: vec![recount],
+        refused: refused.filter(|(_, count)| *count > 0).collect(),
+        kept,
+    })
 }
 
 /// Writes the market's files and says how the node is started on them. Settings are the defaults

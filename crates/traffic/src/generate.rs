@@ -8,8 +8,10 @@
 //! What must come of each click is known by construction and holds whatever the order of
 //! arrival: of all honest clicks on one nonce exactly one gets the link's own outcome and the
 //! others are duplicates, whichever comes first. [`Plan::by_construction`] counts so; the oracle
-//! counts click by click; a test holds them against each other.
+//! counts click by click; a test holds them against each other. Limits break this: who is first
+//! over a budget is the log's to say (see [`crate::books`]).
 
+mod day;
 mod request;
 mod tables;
 
@@ -21,10 +23,12 @@ use tollgate_click::{Millis, Nonce, Outcome, Refusal};
 
 use crate::dice::Dice;
 use crate::load::{RenderError, Work};
-use crate::oracle::{Seen, Through, Truth};
+use crate::truth::{Seen, Through, Truth};
 use crate::world::{
-    CAMPAIGNS, EXPIRED_LINK, LINKS, PAUSED_CAMPAIGN, TEST_LINK, UNKNOWN_CAMPAIGN, Visitor, World,
+    CAMPAIGNS, EXPIRED_LINK, LINKS, PAUSED_CAMPAIGN, PUBLISHERS_NAMED, TEST_LINK, UNKNOWN_CAMPAIGN,
+    Visitor, World,
 };
+use day::Day;
 use tables::{Repeat, Zipf};
 
 const HOUR_MS: u64 = 3_600_000;
@@ -36,6 +40,7 @@ pub struct Plan {
     dice: Dice,
     zipf: Zipf,
     host: String,
+    day: Option<Day>,
 }
 
 /// One click.
@@ -68,6 +73,7 @@ pub(crate) struct Impression {
     pub(crate) expires_at: Millis,
     pub(crate) advertiser: u32,
     pub(crate) campaign: u64,
+    pub(crate) publisher: u32,
     pub(crate) price_micros: Option<i64>,
 }
 
@@ -79,7 +85,20 @@ impl Plan {
             dice: world.dice().with(100),
             zipf: Zipf::new(CAMPAIGNS),
             host: host.into(),
+            day: None,
         }
+    }
+
+    /// The same clicks, `clicks` of them spread over the 24 hours from `start` on, busy and quiet
+    /// as a day is. Links are made when they are clicked, not before.
+    pub fn over_a_day(self, start: Millis, clicks: u64) -> Plan {
+        let day = Some(Day::new(start, clicks));
+        Plan { day, ..self }
+    }
+
+    /// When a click is meant to come.
+    pub fn at(&self, op: u64) -> Millis {
+        self.day.map_or(self.world.now(), |day| day.at(op))
     }
 
     /// The market.
@@ -125,7 +144,7 @@ impl Plan {
     /// What the signed link of a click says.
     pub(crate) fn impression(&self, click: &Click) -> Impression {
         let of = |purpose: u64| self.dice.with(purpose).roll(click.leader);
-        let now = self.world.now().0;
+        let now = self.at(click.leader).0;
         let popular = self.zipf.pick(of(20));
         let campaign = match click.case {
             Case::UnknownCampaign => UNKNOWN_CAMPAIGN,
@@ -157,6 +176,7 @@ impl Plan {
             expires_at: shown_at.plus_s(30 * 24 * 3600),
             advertiser,
             campaign,
+            publisher: (of(27) % PUBLISHERS_NAMED) as u32 + 1,
             price_micros: of(26).is_multiple_of(4).then_some(price),
         }
     }
@@ -181,12 +201,14 @@ impl Plan {
             let reason = reason.name().to_owned();
             return Truth::Refuse { status, reason };
         }
-        let (advertiser, campaign, through) = if click.case.is_registered() {
+        let (advertiser, campaign, publisher, through) = if click.case.is_registered() {
             let link = self.link(&click);
             let campaign = self.world.campaign_of_link(link);
             let visitor = self.visitor(&click).fingerprint();
             let advertiser = World::advertiser_of(campaign);
-            (advertiser, campaign, Through::Registered { link, visitor })
+            let publisher = World::publisher_of_link(link);
+            let through = Through::Registered { link, visitor };
+            (advertiser, campaign, publisher, through)
         } else {
             let impression = self.impression(&click);
             let through = Through::Signed {
@@ -194,11 +216,18 @@ impl Plan {
                 window_s: impression.window_s,
                 price_micros: impression.price_micros,
             };
-            (impression.advertiser, impression.campaign, through)
+            let Impression {
+                advertiser,
+                campaign,
+                publisher,
+                ..
+            } = impression;
+            (advertiser, campaign, publisher, through)
         };
         Truth::Record(Seen {
             advertiser,
             campaign,
+            publisher,
             test: matches!(click.case, Case::TestLink | Case::TestKey | Case::TestFlag),
             invalid: click.manner.is_invalid(),
             through,

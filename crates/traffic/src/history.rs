@@ -21,7 +21,7 @@ use thiserror::Error;
 use tollgate_click::ClickId;
 
 use crate::ending::Ending;
-use crate::oracle::Truth;
+use crate::truth::Truth;
 
 /// One line.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -6,12 +6,13 @@
 //! too, and shares no code with the core or the stores, so that a mistake there cannot hide here.
 //!
 //! Reading order: the words of a request's fate ([`ending`], [`history`]), how requests travel
-//! ([`client`], [`target`], [`load`]), where they come from ([`world`], [`generate`], [`fresh`],
-//! [`feed`]), and what must come of them ([`oracle`], [`compare`]).
+//! ([`client`], [`target`], [`load`], [`ask`]), where they come from ([`world`], [`generate`], [`fresh`],
+//! [`feed`]), and what must come of them ([`truth`], [`oracle`], [`books`], [`compare`]).
 
 pub mod ending;
 pub mod history;
 
+pub mod ask;
 pub mod client;
 pub mod load;
 pub mod target;
@@ -22,5 +23,7 @@ pub mod fresh;
 pub mod generate;
 pub mod world;
 
+pub mod books;
 pub mod compare;
 pub mod oracle;
+pub mod truth;

@@ -26,7 +26,7 @@ use thiserror::Error;
 use crate::client::Patience;
 use crate::ending::Ending;
 use crate::history;
-use crate::oracle::Truth;
+use crate::truth::Truth;
 use lane::Shared;
 use tally::Tally;
 

@@ -1,257 +1,400 @@
-//! The independent witness: what outcomes and spend must be, worked out from what was sent and
-//! what was answered, with plain maps and nothing of the core's code.
+//! The independent witness: what must become of a log, worked out record by record with plain
+//! maps and nothing of the core's code.
 //!
-//! It is slow and simple on purpose: all clicks are sorted by the time in their receipts and
-//! judged one after the other. Where the core and this file differ, one of them is wrong.
-//!
-//! A request whose answer was lost counts once or not at all. So the books are made twice, with
-//! none of them and with all of them; the true count lies between the two ([`bounds`]).
+//! It is slow and simple on purpose. [`Oracle::event`] is the table of outcomes, one line a row
+//! and in its order; what follows says what each row means. Nothing is forgotten but what the
+//! design says is forgotten. Where the core and this file differ, one of them is wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
-use tollgate_click::{ClickId, Currency, Millis, Nonce, Outcome};
-
-use crate::history::Fate;
+use tollgate_click::control::CampaignState::Active;
+use tollgate_click::control::{Advertiser, Campaign, Money, MoneyKind, Payment, Scope};
+use tollgate_click::limits::{self, CLOCK_SKEW_MS_MAX, NONCE_AHEAD_MS_MAX, WINDOW_MAX_S};
+use tollgate_click::record::Tick;
+use tollgate_click::{AdvertiserId, CampaignId, KeyId, LinkId, Nonce, PartitionId, PublisherId};
+use tollgate_click::{
+    AgentClass, Change, ClickFacts, Control, Currency, Millis, Outcome, Record, Source,
+};
 
 /// A click of the same visitor on the same registered link within this time of the last one is a
 /// double-click. Written down here again, because a witness does not ask the accused.
-pub const DOUBLE_CLICK_MS: u64 = 10_000;
+const DOUBLE_CLICK_MS: u64 = 10_000;
+/// A visit is remembered for at least this long, and for less than twice as long.
+const VISITS_KEPT_MS: u64 = 600_000;
+const SPOOL_LIMIT_MS: u64 = limits::SPOOL_LIMIT_S as u64 * 1000;
+const RETENTION_MS: u64 = limits::STATE_RETENTION_S as u64 * 1000;
+const MONEY_ID_MS: u64 = 400 * DAY_MS as u64;
+/// A click from further in the future comes from an edge whose clock is wrong.
+const AHEAD_MS: u64 = 35 * DAY_MS as u64;
+const HOUR_MS: u64 = 3_600_000;
+const DAY_MS: i64 = 86_400_000;
 
-/// How far in the future a nonce's time may lie.
-const AHEAD_MS: u64 = 5 * 60 * 1000;
-
-/// What must come of one request, known by its sender before it leaves.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Truth {
-    /// The edge must refuse it with this status and count it under this reason.
-    Refuse {
-        /// The answer's status.
-        status: u16,
-        /// The name of the [`tollgate_click::Refusal`].
-        reason: String,
-    },
-    /// The edge must give a receipt, and the core must judge what is said here.
-    Record(Seen),
-}
-
-/// What the core sees of a recorded click.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Seen {
-    /// Who pays.
-    pub advertiser: u32,
-    /// For which campaign.
-    pub campaign: u64,
-    /// A test link or test key.
-    #[serde(default)]
-    pub test: bool,
-    /// A `HEAD`, a declared robot or no browser at all: general invalid traffic.
-    #[serde(default)]
-    pub invalid: bool,
-    /// Through which link.
-    pub through: Through,
-}
-
-/// The link of a click.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Through {
-    /// A signed link.
-    Signed {
-        /// The impression.
-        nonce: String,
-        /// Seconds after the impression in which a click bills.
-        window_s: u32,
-        /// The price in the link; none means the campaign's.
-        price_micros: Option<i64>,
-    },
-    /// A registered link.
-    Registered {
-        /// The link.
-        link: u64,
-        /// Stands for address and user agent together.
-        visitor: u64,
-    },
-}
-
-/// A campaign as it was for the whole run.
+/// What must become of a record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Terms {
-    /// The currency of its prices.
-    pub currency: Currency,
-    /// Price in micro-units of a click whose link names none.
-    pub price_micros: Option<i64>,
-    /// Clicks do not bill.
-    pub paused: bool,
+pub enum Said {
+    /// The partition stops, and the record has changed nothing.
+    Halt,
+    /// A click or an impression ended; what it costs, and the publisher's part of that.
+    Ended(Outcome, i64, i64),
+    /// A tick; whether it counted.
+    Tick(bool),
+    /// A mark.
+    Mark,
+    /// A change; whether it was applied, for money: accepted.
+    Control(bool),
 }
 
-/// Campaigns by advertiser and number.
-pub type Campaigns = BTreeMap<(u32, u64), Terms>;
+/// Who sent a record: the writer's run, the record's number in it, whether it went to all.
+pub type Sender = (u64, u64, bool);
 
-/// What the books must say.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct Books {
-    /// Clicks by advertiser, campaign and outcome.
-    pub outcomes: BTreeMap<(u32, u64), BTreeMap<Outcome, u64>>,
-    /// Micro-units by advertiser, campaign and currency.
-    pub spend_micros: BTreeMap<(u32, u64), (Currency, i64)>,
-    /// Refusals by the reason that the edge must count.
-    pub refused: BTreeMap<String, u64>,
-    /// Answers that contradict what must have come: the number of the request and what is wrong.
-    pub wrong_answers: Vec<(u64, String)>,
+/// The versions of each thing, in the order in which they came.
+type Versions<K, V> = BTreeMap<K, Vec<(Millis, V)>>;
+
+/// One partition.
+#[derive(Clone, Default, Debug)]
+pub struct Oracle {
+    partition: PartitionId,
+    epoch: u64,
+    clock: Millis,
+    /// What came of each run, and the clock when something last did.
+    sessions: BTreeMap<u64, (Millis, BTreeSet<(u64, bool)>)>,
+    /// The last change of each target.
+    changes: BTreeMap<String, u64>,
+    /// None from a revocation on.
+    keys: Versions<KeyId, Option<Scope>>,
+    campaigns: Versions<(AdvertiserId, CampaignId), Campaign>,
+    publishers: Versions<PublisherId, u16>,
+    advertisers: Versions<AdvertiserId, Advertiser>,
+    /// Used by clicks and, apart from those, by impressions.
+    used: BTreeSet<(bool, AdvertiserId, Nonce)>,
+    /// The newest visit of an address and agent to a link, and in which age it was told.
+    visits: BTreeMap<(LinkId, u64, u64), (Millis, u64)>,
+    visits_age: (u64, Millis),
+    /// Of an advertiser, for good.
+    currency: BTreeMap<AdvertiserId, Currency>,
+    /// Money commands, whether they were accepted, and the clock then.
+    commands: BTreeMap<[u8; 16], (Money, bool, Millis)>,
+    balance: BTreeMap<AdvertiserId, i64>,
+    /// Of a campaign on a day, and in all.
+    spent: BTreeMap<(AdvertiserId, CampaignId, Option<i64>), i64>,
 }
 
-/// One request with what is known of it.
-pub type Told<'a> = (u64, &'a Truth, Fate);
-
-/// The least and the most that the books may say. Without lost answers both are equal.
-pub fn bounds<'a>(
-    campaigns: &Campaigns,
-    told: impl Iterator<Item = Told<'a>> + Clone,
-) -> (Books, Books) {
-    let least = books(campaigns, told.clone(), false);
-    let most = books(campaigns, told, true);
-    (least, most)
-}
-
-fn books<'a>(
-    campaigns: &Campaigns,
-    told: impl Iterator<Item = Told<'a>> + Clone,
-    with_unknown: bool,
-) -> Books {
-    let mut books = Books::default();
-    let mut kept: Vec<(Millis, Option<ClickId>, &Seen)> = Vec::new();
-    // When a click without a receipt came is not known; that of the receipts around it is near.
-    let received = told.clone().filter_map(|(_, _, fate)| fate.kept());
-    let earliest = received.map(ClickId::received_at).min();
-    let mut latest = earliest.unwrap_or_default();
-    for (op, truth, fate) in told {
-        match (truth, fate) {
-            (Truth::Record(seen), Fate::Kept(id)) => {
-                latest = latest.max(id.received_at());
-                kept.push((id.received_at(), Some(id), seen));
-            }
-            (Truth::Record(seen), Fate::Unknown) if with_unknown => kept.push((latest, None, seen)),
-            (Truth::Refuse { status, reason }, Fate::NotKept(got)) if *status == got => {
-                *books.refused.entry(reason.clone()).or_default() += 1;
-            }
-            // What never left, and what may have, says nothing.
-            (_, Fate::NotKept(0) | Fate::Unknown) => {}
-            (truth, fate) => books.wrong_answers.push((op, contradiction(truth, fate))),
+impl Oracle {
+    /// A partition before its first record.
+    pub fn new(partition: PartitionId) -> Oracle {
+        let nothing = Oracle::default();
+        Oracle {
+            partition,
+            ..nothing
         }
     }
-    kept.sort_by_key(|(at, id, _)| (*at, *id));
-    let mut judge = Judge::default();
-    for (at, _, seen) in kept {
-        let (outcome, charge) = judge.outcome(campaigns, at, seen);
-        books.enter(seen, outcome, charge);
-    }
-    books
-}
 
-fn contradiction(truth: &Truth, fate: Fate) -> String {
-    let wanted = match truth {
-        Truth::Refuse { status, reason } => format!("{status} ({reason})"),
-        Truth::Record(_) => "a receipt".to_owned(),
-    };
-    match fate {
-        Fate::Kept(id) => format!("must get {wanted}, got receipt {id}"),
-        Fate::NotKept(status) => format!("must get {wanted}, got {status}"),
-        Fate::Unknown => format!("must get {wanted}"),
-    }
-}
-
-/// What earlier clicks left behind.
-#[derive(Default)]
-struct Judge {
-    used: BTreeSet<(u32, String)>,
-    last_click: BTreeMap<(u64, u64), Millis>,
-}
-
-impl Judge {
-    fn outcome(
-        &mut self,
-        campaigns: &Campaigns,
-        at: Millis,
-        seen: &Seen,
-    ) -> (Outcome, Option<(Currency, i64)>) {
-        if seen.test {
-            return (Outcome::Test, None);
+    /// What must become of the next record, told by its facts.
+    pub fn take(&mut self, facts: &[u8], (session, sequence, broadcast): Sender) -> Said {
+        let record = match Record::decode(facts) {
+            Err(error) if error.needs_newer_code() => return Said::Halt,
+            Ok(Record::Control(control)) if self.is_gap(&control) => return Said::Halt,
+            record => record,
+        };
+        let (touched, numbers) = self.sessions.entry(session).or_default();
+        *touched = self.clock;
+        let resent = !numbers.insert((sequence, broadcast));
+        match record {
+            Err(_) if resent => Said::Ended(Outcome::Resent, 0, 0),
+            Err(_) => Said::Ended(Outcome::Quarantined, 0, 0),
+            Ok(Record::Click(facts)) => self.ended(&facts, resent, true),
+            Ok(Record::Impression(facts)) => self.ended(&facts, resent, false),
+            Ok(Record::Tick(tick)) => Said::Tick(!resent && self.tick(tick)),
+            Ok(Record::Mark(_)) => Said::Mark,
+            Ok(Record::Control(control)) => Said::Control(self.control(control)),
         }
-        if seen.invalid {
-            return (Outcome::InvalidGivt, None);
+    }
+
+    fn ended(&mut self, facts: &ClickFacts, resent: bool, is_click: bool) -> Said {
+        let charge = match self.event(facts, resent, is_click) {
+            Err(outcome) => return Said::Ended(outcome, 0, 0),
+            Ok(charge) => charge,
+        };
+        for day in [None, Some(self.day(facts))] {
+            let spent = self.spent.entry((facts.advertiser, facts.campaign, day));
+            *spent.or_default() += charge;
         }
-        let (late, price) = match &seen.through {
-            Through::Registered { link, visitor } => {
-                let before = self.last_click.insert((*link, *visitor), at);
-                if before.is_some_and(|before| at.since(before) <= DOUBLE_CLICK_MS) {
-                    return (Outcome::InvalidGivt, None);
-                }
-                (false, None)
-            }
-            Through::Signed {
-                nonce,
-                window_s,
-                price_micros,
+        *self.balance.entry(facts.advertiser).or_default() -= charge;
+        let share = soon(&self.publishers, &facts.publisher, facts.received_at());
+        // Half a micro-unit stays with the platform.
+        let share = (charge * share.map_or(0, |share| i64::from(*share)) + 4_999) / 10_000;
+        Said::Ended(Outcome::Billed, charge, share)
+    }
+
+    /// The table: the first row that applies is the outcome; what passes them all bills its price.
+    fn event(&mut self, facts: &ClickFacts, resent: bool, is_click: bool) -> Result<i64, Outcome> {
+        let no = |row: bool, outcome: Outcome| if row { Err(outcome) } else { Ok(()) };
+        no(resent, Outcome::Resent)?;
+        no(self.makes_no_sense(facts), Outcome::Quarantined)?;
+        no(facts.test, Outcome::Test)?;
+        no(self.is_unauthorised(facts), Outcome::Unauthorised)?;
+        no(is_invalid(facts), Outcome::InvalidGivt)?;
+        no(
+            is_click && self.is_double_click(facts),
+            Outcome::InvalidGivt,
+        )?;
+        let in_time = self.is_in_time(facts);
+        no(in_time && self.is_used(facts, is_click), Outcome::Duplicate)?;
+        let name = (facts.advertiser, facts.campaign);
+        let campaign = soon(&self.campaigns, &name, facts.received_at());
+        let campaign = campaign.ok_or(Outcome::UnknownCampaign)?;
+        no(campaign.state != Active, Outcome::Paused)?;
+        no(!in_time, Outcome::Expired)?;
+        let price = price(facts, campaign).filter(|price| is_click && *price > 0);
+        let price = price.ok_or(Outcome::Free)?;
+        no(price > self.left(facts), Outcome::OverBudget)?;
+        Ok(price)
+    }
+
+    fn makes_no_sense(&self, facts: &ClickFacts) -> bool {
+        let nonsense = match facts.source {
+            Source::Signed { window_s, .. } => window_s > WINDOW_MAX_S,
+            Source::Imported { event_time } => event_time > Millis::MAX,
+            Source::Registered { .. } => false,
+        };
+        nonsense || facts.click_id.parts().partition != self.partition
+    }
+
+    /// A key that nobody has told of is the edge's word.
+    fn is_unauthorised(&self, facts: &ClickFacts) -> bool {
+        let told = match facts.source {
+            Source::Signed { key, .. } => as_of(&self.keys, &key, facts.received_at()),
+            _ => None,
+        };
+        told.is_some_and(|scope| {
+            !scope
+                .as_ref()
+                .is_some_and(|all| all.covers(facts.advertiser))
+        })
+    }
+
+    /// A visitor is known by the newest visit, under this pseudonym or the one before it.
+    fn is_double_click(&mut self, facts: &ClickFacts) -> bool {
+        let Source::Registered { link } = facts.source else {
+            return false;
+        };
+        let at = facts.received_at();
+        let mut names = [Some(&facts.pseudonyms), facts.previous.as_ref()]
+            .into_iter()
+            .flatten();
+        let double = names.any(|name| {
+            let seen = self.visits.get(&(link, name.address, name.agent));
+            seen.is_some_and(|(seen, _)| seen.0.abs_diff(at.0) <= DOUBLE_CLICK_MS)
+        });
+        let name = (link, facts.pseudonyms.address, facts.pseudonyms.agent);
+        let (seen, age) = self.visits.entry(name).or_default();
+        (*seen, *age) = (at.max(*seen), self.visits_age.0);
+        double
+    }
+
+    /// Inside its billing window and the spool limit.
+    fn is_in_time(&self, facts: &ClickFacts) -> bool {
+        let received = facts.received_at();
+        let ahead = self.clock.0 > 0 && received.since(self.clock) > AHEAD_MS;
+        let received_well = !ahead && self.clock.since(received) <= SPOOL_LIMIT_MS;
+        match facts.source {
+            Source::Imported { .. } => true,
+            Source::Registered { .. } => received_well,
+            Source::Signed {
+                nonce, window_s, ..
             } => {
-                let late = is_late(nonce, *window_s, at);
-                // A nonce out of its time is remembered by nobody.
-                if !late && !self.used.insert((seen.advertiser, nonce.clone())) {
-                    return (Outcome::Duplicate, None);
-                }
-                (late, *price_micros)
+                let over = received > nonce.at().plus_s(window_s);
+                received_well && !over && nonce.at() <= received.plus_ms(NONCE_AHEAD_MS_MAX)
             }
-        };
-        let Some(terms) = campaigns.get(&(seen.advertiser, seen.campaign)) else {
-            return (Outcome::UnknownCampaign, None);
-        };
-        match price.or(terms.price_micros) {
-            _ if terms.paused => (Outcome::Paused, None),
-            _ if late => (Outcome::Expired, None),
-            None | Some(0) => (Outcome::Free, None),
-            Some(price) => (Outcome::Billed, Some((terms.currency, price))),
         }
+    }
+
+    fn is_used(&mut self, facts: &ClickFacts, is_click: bool) -> bool {
+        match facts.source {
+            Source::Signed { nonce, .. } => !self.used.insert((is_click, facts.advertiser, nonce)),
+            _ => false,
+        }
+    }
+
+    /// What a click may still cost: the least of what each limit, as it is now, leaves.
+    fn left(&self, facts: &ClickFacts) -> i64 {
+        let spent = |day| self.spent(facts.advertiser, facts.campaign, day);
+        let balance = self.balance(facts.advertiser);
+        let terms = newest(&self.campaigns, &(facts.advertiser, facts.campaign));
+        let total = terms.and_then(|terms| terms.total_budget);
+        let daily = terms.and_then(|terms| terms.daily_budget);
+        let payer = newest(&self.advertisers, &facts.advertiser);
+        let limits = [
+            total.map(|budget| budget.0 - spent(None)),
+            daily.map(|budget| budget.0 - spent(Some(self.day(facts)))),
+            payer.and_then(|payer| match payer.payment {
+                Payment::Open => None,
+                Payment::Prepaid => Some(balance),
+                Payment::Credit { limit } => Some(balance + limit.0),
+            }),
+        ];
+        limits.into_iter().flatten().min().unwrap_or(i64::MAX)
+    }
+
+    /// The day on the campaign's calendar when the click was received.
+    fn day(&self, facts: &ClickFacts) -> i64 {
+        let terms = newest(&self.campaigns, &(facts.advertiser, facts.campaign));
+        let offsets = terms.map_or(&[][..], |terms| &terms.offsets);
+        let begun = offsets
+            .iter()
+            .rfind(|offset| offset.from <= facts.received_at());
+        let seconds = begun.or(offsets.first()).map_or(0, |offset| offset.seconds);
+        let local = facts.received_at().0.cast_signed() + i64::from(seconds) * 1000;
+        local.div_euclid(DAY_MS)
+    }
+
+    /// What an advertiser has left, below 0 where it owes.
+    pub fn balance(&self, advertiser: AdvertiserId) -> i64 {
+        self.balance.get(&advertiser).copied().unwrap_or(0)
+    }
+
+    /// What a campaign's clicks received on a day (none: ever) have cost.
+    pub fn spent(&self, payer: AdvertiserId, campaign: CampaignId, day: Option<i64>) -> i64 {
+        self.spent
+            .get(&(payer, campaign, day))
+            .copied()
+            .unwrap_or(0)
+    }
+
+    fn tick(&mut self, tick: Tick) -> bool {
+        if tick.epoch < self.epoch {
+            return false;
+        }
+        let before = self.clock;
+        (self.epoch, self.clock) = (tick.epoch, before.max(tick.at));
+        if self.clock.since(self.visits_age.1) >= VISITS_KEPT_MS {
+            self.visits_age = (self.visits_age.0 + 1, self.clock);
+            self.visits
+                .retain(|_, (_, age)| *age + 1 >= self.visits_age.0);
+        }
+        if before.0 / HOUR_MS != self.clock.0 / HOUR_MS {
+            let silent = before.0.saturating_sub(SPOOL_LIMIT_MS);
+            self.sessions.retain(|_, (touched, _)| touched.0 >= silent);
+            let kept = Millis(self.clock.0.saturating_sub(RETENTION_MS));
+            forget(&mut self.keys, kept);
+            forget(&mut self.campaigns, kept);
+            forget(&mut self.publishers, kept);
+            self.commands
+                .retain(|_, (.., at)| self.clock.since(*at) <= MONEY_ID_MS);
+        }
+        true
+    }
+
+    /// Changes are numbered per advertiser, or for all.
+    fn is_gap(&self, control: &Control) -> bool {
+        let last = self.changes.get(&format!("{:?}", control.change.target()));
+        control.target_number > last.unwrap_or(&0) + 1
+    }
+
+    fn control(&mut self, control: Control) -> bool {
+        let target = format!("{:?}", control.change.target());
+        let last = self.changes.entry(target).or_default();
+        if control.target_number <= *last {
+            return false;
+        }
+        *last = control.target_number;
+        let at = control.at;
+        match control.change {
+            Change::Advertiser(new) => {
+                self.is_paid_in(new.advertiser, new.currency)
+                    && push(&mut self.advertisers, new.advertiser, at, new)
+            }
+            Change::Campaign(new) => {
+                self.is_paid_in(new.advertiser, new.currency)
+                    && push(&mut self.campaigns, (new.advertiser, new.campaign), at, new)
+            }
+            Change::Publisher(new) => push(
+                &mut self.publishers,
+                new.publisher,
+                at,
+                new.share_basis_points,
+            ),
+            Change::Key(new) => push(&mut self.keys, new.key, at, Some(new.scope)),
+            Change::KeyRevoked(key) => push(&mut self.keys, key, at, None),
+            Change::Money(money) => self.money(money),
+            _ => true,
+        }
+    }
+
+    /// The first currency that is told of is the advertiser's for good.
+    fn is_paid_in(&mut self, advertiser: AdvertiserId, currency: Currency) -> bool {
+        *self.currency.entry(advertiser).or_insert(currency) == currency
+    }
+
+    /// A repeat is answered as the first was; other words under a known name are refused.
+    fn money(&mut self, money: Money) -> bool {
+        if let Some((known, accepted, _)) = self.commands.get(&money.command) {
+            return *known == money && *accepted;
+        }
+        let advertiser = money.advertiser;
+        let is_known = self.advertisers.contains_key(&advertiser);
+        let in_currency = self.currency.get(&advertiser) == Some(&money.currency);
+        let has = |campaign| self.campaigns.contains_key(&(advertiser, campaign));
+        let takes = money.kind == MoneyKind::Adjustment && money.amount.0 < 0;
+        let publisher = money.publisher.as_ref();
+        let accepted = is_known
+            && in_currency
+            && money.campaign.is_none_or(has)
+            && publisher.is_none_or(|publisher| self.publishers.contains_key(publisher))
+            && (takes || money.amount.0 > 0);
+        if accepted {
+            *self.balance.entry(advertiser).or_default() += money.amount.0;
+        }
+        self.commands
+            .insert(money.command, (money, accepted, self.clock));
+        accepted
     }
 }
 
-fn is_late(nonce: &str, window_s: u32, at: Millis) -> bool {
-    let Ok(nonce) = nonce.parse::<Nonce>() else {
-        return true;
+/// Agents that say they are no browser, and requests that no person makes.
+fn is_invalid(facts: &ClickFacts) -> bool {
+    let agents = [AgentClass::DeclaredBot, AgentClass::NonBrowser];
+    facts.head || agents.contains(&facts.agent_class)
+}
+
+/// The link's, else the campaign's; history has none.
+fn price(facts: &ClickFacts, campaign: &Campaign) -> Option<i64> {
+    let price = match facts.source {
+        Source::Signed { price, .. } => price.or(campaign.price),
+        Source::Registered { .. } => campaign.price,
+        Source::Imported { .. } => None,
     };
-    let shown = nonce.at().0;
-    at.0 > shown + u64::from(window_s) * 1000 || at.0 + AHEAD_MS < shown
+    price.map(|price| price.0)
 }
 
-impl Books {
-    fn enter(&mut self, seen: &Seen, outcome: Outcome, charge: Option<(Currency, i64)>) {
-        let campaign = (seen.advertiser, seen.campaign);
-        let outcomes = self.outcomes.entry(campaign).or_default();
-        *outcomes.entry(outcome).or_default() += 1;
-        if let Some((currency, micros)) = charge {
-            let entry = self.spend_micros.entry(campaign);
-            entry.or_insert((currency, 0)).1 += micros;
-        }
-    }
-
-    /// Clicks by outcome over all campaigns.
-    pub fn by_outcome(&self) -> BTreeMap<Outcome, u64> {
-        let mut total = BTreeMap::new();
-        for (outcome, count) in self.outcomes.values().flatten() {
-            *total.entry(*outcome).or_default() += count;
-        }
-        total
-    }
-
-    /// Micro-units by currency over all campaigns.
-    pub fn by_currency(&self) -> BTreeMap<Currency, i64> {
-        let mut total = BTreeMap::new();
-        for (currency, micros) in self.spend_micros.values() {
-            *total.entry(*currency).or_default() += micros;
-        }
-        total
-    }
+/// A version holds from its time on; one that is told late, from the one before it on.
+fn push<K: Ord, V>(versions: &mut Versions<K, V>, key: K, at: Millis, value: V) -> bool {
+    let versions = versions.entry(key).or_default();
+    let last = versions.last().map_or(at, |(last, _)| *last);
+    versions.push((at.max(last), value));
+    true
 }
 
-#[cfg(test)]
-mod tests;
+fn newest<'a, K: Ord, V>(versions: &'a Versions<K, V>, key: &K) -> Option<&'a V> {
+    versions.get(key)?.last().map(|(_, value)| value)
+}
+
+fn as_of<'a, K: Ord, V>(versions: &'a Versions<K, V>, key: &K, at: Millis) -> Option<&'a V> {
+    let begun = versions.get(key)?.iter().rfind(|(from, _)| *from <= at);
+    begun.map(|(_, value)| value)
+}
+
+/// The first version also holds for the few seconds before it that clocks may differ by.
+fn soon<'a, K: Ord, V>(versions: &'a Versions<K, V>, key: &K, at: Millis) -> Option<&'a V> {
+    let first = versions.get(key)?.first();
+    let soon = first.filter(|(from, _)| *from <= at.plus_ms(CLOCK_SKEW_MS_MAX));
+    as_of(versions, key, at).or(soon.map(|(_, value)| value))
+}
+
+/// Versions that another had replaced by then are gone.
+fn forget<K, V>(all: &mut Versions<K, V>, kept: Millis) {
+    for versions in all.values_mut() {
+        let begun = versions.iter().filter(|(from, _)| *from <= kept).count();
+        versions.drain(..begun.saturating_sub(1));
+    }
+}

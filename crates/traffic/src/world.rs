@@ -6,11 +6,15 @@ pub(crate) mod visitor;
 pub use visitor::Visitor;
 
 use serde_json::{Value, json};
-use tollgate_click::{Currency, KeyId, Millis};
+use tollgate_click::control::{
+    Advertiser, Campaign, CampaignState, Money, MoneyKind, Payment, Publisher, ZoneOffset,
+};
+use tollgate_click::{
+    AdvertiserId, CampaignId, Change, Currency, KeyId, Micros, Millis, PublisherId,
+};
 use tollgate_link::Secret;
 
 use crate::dice::Dice;
-use crate::oracle::{Campaigns, Terms};
 
 /// Advertisers, numbered from 1.
 pub const ADVERTISERS: u32 = 12;
@@ -18,6 +22,11 @@ pub const ADVERTISERS: u32 = 12;
 pub const CAMPAIGNS: u64 = 60;
 /// Registered links, numbered from 1.
 pub const LINKS: u64 = 90;
+
+/// Publishers, numbered from 1; links name a few more, which nobody has told of.
+pub const PUBLISHERS: u32 = 38;
+/// Publishers that signed links name.
+pub(crate) const PUBLISHERS_NAMED: u64 = 40;
 
 /// A number that no campaign has.
 pub const UNKNOWN_CAMPAIGN: u64 = 999_999;
@@ -57,10 +66,21 @@ pub struct World {
     dice: Dice,
     now: Millis,
     currencies: &'static [&'static str],
+    /// How many clicks the limits are made for; none means that nothing is limited.
+    limited_for: Option<u64>,
 }
 
 /// The currency of all advertisers, unless told otherwise.
 const CURRENCY: &[&str] = &["USD"];
+
+/// Zones without summer time, each with its quarters of an hour ahead of UTC, so that a table of
+/// one line says what a database of zones says.
+const ZONES: [(&str, i32); 4] = [
+    ("UTC", 0),
+    ("Asia/Kolkata", 22),
+    ("America/Phoenix", -28),
+    ("Asia/Tokyo", 36),
+];
 
 impl World {
     /// The market of that seed; links and impressions are made as of `now`.
@@ -69,12 +89,23 @@ impl World {
             dice: Dice::new(seed),
             now,
             currencies: CURRENCY,
+            limited_for: None,
         }
     }
 
     /// The same market with advertisers of several currencies.
     pub fn with_currencies(self, currencies: &'static [&'static str]) -> World {
         World { currencies, ..self }
+    }
+
+    /// The same market with budgets, balances and credit limits, some of which run out when that
+    /// many clicks come.
+    pub fn with_limits_for(self, clicks: u64) -> World {
+        let limited_for = Some(clicks);
+        World {
+            limited_for,
+            ..self
+        }
     }
 
     /// As of when links were made.
@@ -102,30 +133,120 @@ impl World {
     }
 
     /// The currency of an advertiser.
-    pub fn currency_of(&self, advertiser: u32) -> &'static str {
+    pub fn currency_of(&self, advertiser: u32) -> Currency {
         let mut names = self.currencies.iter().cycle();
         let name = names.nth(advertiser as usize % self.currencies.len().max(1));
-        name.copied().unwrap_or("USD")
+        let known = name.and_then(|name| name.parse().ok());
+        known.unwrap_or_else(|| unreachable!("the names are capitals"))
     }
 
-    /// The campaigns as the witness needs them.
-    pub fn campaigns(&self) -> Campaigns {
-        let terms = |campaign| {
-            let advertiser = World::advertiser_of(campaign);
-            let currency: Currency = self.currency_of(advertiser).parse().ok()?;
-            let terms = Terms {
-                currency,
-                price_micros: self.price_micros(campaign),
-                paused: campaign == PAUSED_CAMPAIGN,
-            };
-            Some(((advertiser, campaign), terms))
+    /// All that was made before the first click, in an order in which each has what it needs.
+    pub fn changes(&self) -> Vec<Change> {
+        let publishers = (1..=PUBLISHERS).map(|number| Change::Publisher(self.publisher(number)));
+        let advertisers =
+            (1..=ADVERTISERS).map(|number| Change::Advertiser(self.advertiser(number)));
+        let campaigns = (1..=CAMPAIGNS).map(|number| Change::Campaign(self.campaign(number)));
+        let money = (1..=ADVERTISERS).filter_map(|number| self.top_up(number).map(Change::Money));
+        let nouns = publishers.chain(advertisers).chain(campaigns);
+        nouns.chain(money).collect()
+    }
+
+    fn publisher(&self, number: u32) -> Publisher {
+        let share = 5_000 + self.dice.with(4).below(number.into(), 4_001);
+        Publisher {
+            publisher: PublisherId(number),
+            name: format!("Publisher {number}"),
+            share_basis_points: u16::try_from(share).unwrap_or_default(),
+        }
+    }
+
+    fn advertiser(&self, number: u32) -> Advertiser {
+        let limit = self.expected_of_advertiser(number).map(|all| part(all, 50));
+        let payment = match (number % 4, limit) {
+            (3, Some(limit)) => Payment::Credit { limit },
+            (1 | 2, Some(_)) => Payment::Prepaid,
+            _ => Payment::Open,
         };
-        (1..=CAMPAIGNS).filter_map(terms).collect()
+        Advertiser {
+            advertiser: AdvertiserId(number),
+            name: format!("Advertiser {number}"),
+            schemes: Vec::new(),
+            currency: self.currency_of(number),
+            payment,
+        }
+    }
+
+    /// What a prepaid advertiser has paid in: every other one more than enough.
+    fn top_up(&self, number: u32) -> Option<Money> {
+        let expected = self.expected_of_advertiser(number)?;
+        let percent = match number % 4 {
+            1 => 300,
+            2 => 60,
+            _ => return None,
+        };
+        Some(Money {
+            command: u128::from(number).to_be_bytes(),
+            advertiser: AdvertiserId(number),
+            kind: MoneyKind::TopUp,
+            amount: part(expected, percent),
+            currency: self.currency_of(number),
+            campaign: None,
+            publisher: None,
+            reason: "first payment".to_owned(),
+        })
+    }
+
+    fn campaign(&self, number: u64) -> Campaign {
+        let advertiser = World::advertiser_of(number);
+        let expected = self.expected_of(number);
+        let zone = ZONES.get(number as usize % ZONES.len());
+        let (zone, quarters) = zone.copied().unwrap_or(("UTC", 0));
+        let offset = ZoneOffset {
+            from: Millis(0),
+            seconds: quarters * 900,
+        };
+        Campaign {
+            campaign: CampaignId(number),
+            advertiser: AdvertiserId(advertiser),
+            name: format!("Campaign {number}"),
+            currency: self.currency_of(advertiser),
+            price: self.price_micros(number).map(Micros),
+            state: match number {
+                PAUSED_CAMPAIGN => CampaignState::Paused,
+                _ => CampaignState::Active,
+            },
+            daily_budget: expected
+                .filter(|_| number % 5 == 1)
+                .map(|all| part(all, 40)),
+            total_budget: expected
+                .filter(|_| number % 5 == 3)
+                .map(|all| part(all, 60)),
+            zone: zone.to_owned(),
+            offsets: vec![offset],
+        }
+    }
+
+    /// About what a campaign would cost without limits, in micro-units.
+    fn expected_of(&self, campaign: u64) -> Option<i64> {
+        let clicks = i64::try_from(self.limited_for?).unwrap_or(i64::MAX / 4_000_000);
+        // Two clicks in three could bill, and campaign c gets 1 / (4.68 c) of them.
+        let clicks = clicks * 100 / i64::try_from(campaign).unwrap_or(1) / 700;
+        Some(clicks.max(1) * self.price_micros(campaign).unwrap_or(400_000))
+    }
+
+    fn expected_of_advertiser(&self, advertiser: u32) -> Option<i64> {
+        let own = (1..=CAMPAIGNS).filter(|number| World::advertiser_of(*number) == advertiser);
+        own.map(|campaign| self.expected_of(campaign)).sum()
     }
 
     /// The campaign of a registered link; test and expired links have one like any other.
     pub fn campaign_of_link(&self, link: u64) -> u64 {
         self.dice.with(2).below(link, CAMPAIGNS) + 1
+    }
+
+    /// Who shows a registered link.
+    pub(crate) fn publisher_of_link(link: u64) -> u32 {
+        (link % 9) as u32 + 1
     }
 
     /// The slug of a registered link.
@@ -149,21 +270,7 @@ impl World {
 
     /// The lines of the campaigns file.
     pub fn campaign_lines(&self) -> Vec<Value> {
-        let advertisers = (1..=ADVERTISERS).map(|advertiser| {
-            json!({"advertiser": advertiser, "name": format!("Advertiser {advertiser}")})
-        });
-        let campaigns = (1..=CAMPAIGNS).map(|campaign| {
-            let advertiser = World::advertiser_of(campaign);
-            json!({
-                "campaign": campaign,
-                "advertiser": advertiser,
-                "name": format!("Campaign {campaign}"),
-                "currency": self.currency_of(advertiser),
-                "price_micros": self.price_micros(campaign),
-                "state": if campaign == PAUSED_CAMPAIGN { "paused" } else { "active" },
-            })
-        });
-        advertisers.chain(campaigns).collect()
+        self.changes().iter().filter_map(line_of).collect()
     }
 
     /// The lines of the links file.
@@ -176,7 +283,7 @@ impl World {
                 "slug": World::slug(link),
                 "advertiser": World::advertiser_of(campaign),
                 "campaign": campaign,
-                "publisher": link % 9 + 1,
+                "publisher": World::publisher_of_link(link),
                 "placement": link % 31 + 1,
                 "destination": format!("https://offers.example/{link}?click={{click_id}}"),
                 "escaping": 1,
@@ -228,6 +335,30 @@ impl Key {
     pub fn id(self) -> KeyId {
         KeyId(self as u32)
     }
+}
+
+/// What a file can say of it. Publishers and money come by other ways.
+fn line_of(change: &Change) -> Option<Value> {
+    match change {
+        Change::Advertiser(advertiser) => Some(json!({
+            "advertiser": advertiser.advertiser.0,
+            "name": advertiser.name,
+        })),
+        Change::Campaign(campaign) => Some(json!({
+            "campaign": campaign.campaign.0,
+            "advertiser": campaign.advertiser.0,
+            "name": campaign.name,
+            "currency": campaign.currency.to_string(),
+            "price_micros": campaign.price.map(|price| price.0),
+            "state": if campaign.state == CampaignState::Paused { "paused" } else { "active" },
+        })),
+        _ => None,
+    }
+}
+
+/// That many hundredths.
+fn part(all: i64, percent: i64) -> Micros {
+    Micros(all.saturating_mul(percent) / 100)
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -1,17 +1,17 @@
 //! What the log holds, once by the recount through the core and once by its click ids alone.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use tollgate_click::{ClickId, Outcome, Record};
+use tollgate_click::{Outcome, Personal, Record};
 use tollgate_log::{
     Cursor, PartitionSet, Read as _, ReadBudget, ReadFrom, ReadOnlyLog, RealDisk, SegmentLog,
 };
 use tollgate_process::Tally;
-use tollgate_traffic::compare::Counted;
+use tollgate_traffic::books::Kept;
+use tollgate_traffic::compare::Side;
 
 use crate::data_dir::DataDir;
 use crate::recount::dimension::{Cell, Dimension};
@@ -21,22 +21,23 @@ use crate::recount::{self, Question};
 /// second.
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(10);
 
-/// Reads a data directory beside the node that writes it, at least up to `until`.
-pub(super) fn read(data: &Path, until: Cursor) -> anyhow::Result<Counted> {
+/// Reads a data directory beside the node that writes it, at least up to `until`: the recount, and
+/// the clicks in the log's order.
+pub(super) fn read(data: &Path, until: Cursor) -> anyhow::Result<(Side, Vec<Kept>)> {
     let log = open_up_to(data, until)?;
     let question = Question {
         by: vec![Dimension::Advertiser, Dimension::Campaign],
         ..Question::default()
     };
     let recount = recount::run(&log, &question, |_, _| {})?;
-    let mut counted = Counted {
-        recorded: click_ids(&log)?,
-        ..Counted::default()
+    let mut side = Side {
+        name: "recount",
+        ..Side::default()
     };
     for (cells, tally) in &recount.groups {
-        enter(&mut counted, campaign_of(cells), tally);
+        enter(&mut side, campaign_of(cells), tally);
     }
-    Ok(counted)
+    Ok((side, kept(&log)?))
 }
 
 fn open_up_to(data: &Path, until: Cursor) -> anyhow::Result<ReadOnlyLog> {
@@ -64,27 +65,41 @@ fn campaign_of(cells: &[Cell]) -> (u32, u64) {
     }
 }
 
-fn enter(counted: &mut Counted, campaign: (u32, u64), tally: &Tally) {
+fn enter(side: &mut Side, campaign: (u32, u64), tally: &Tally) {
     let counts = Outcome::ALL.map(|outcome| (outcome, tally.of(outcome)));
     let counts = counts.into_iter().filter(|(_, count)| *count > 0);
-    counted.outcomes.insert(campaign, counts.collect());
-    if !tally.spend().is_empty() {
-        counted.spend_micros.insert(campaign, tally.spend().clone());
+    let outcomes = side.outcomes.get_or_insert_default();
+    outcomes.insert(campaign, counts.collect());
+    let spend: i128 = tally.spend().values().sum(); // an advertiser has one currency
+    if spend != 0 {
+        let spend = i64::try_from(spend).unwrap_or(i64::MAX);
+        side.spend_micros
+            .get_or_insert_default()
+            .insert(campaign, spend);
     }
 }
 
-fn click_ids(log: &ReadOnlyLog) -> anyhow::Result<BTreeMap<ClickId, u64>> {
+/// The clicks of the log in its order. What cannot be read is a difference by its outcome already.
+fn kept(log: &ReadOnlyLog) -> anyhow::Result<Vec<Kept>> {
     let mut reader = log.reader(PartitionSet::all(), ReadFrom::Start)?;
-    let mut times = BTreeMap::new();
+    let mut all = Vec::new();
     loop {
         let progress = reader.read(ReadBudget::default(), &mut |record| {
-            // What cannot be read is a difference by its outcome already.
             if let Ok(Record::Click(facts)) = Record::decode(record.facts) {
-                *times.entry(facts.click_id).or_default() += 1;
+                all.push(Kept {
+                    id: facts.click_id,
+                    op: record.personal.and_then(request_of),
+                });
             }
         })?;
         if progress.at_end {
-            return Ok(times);
+            return Ok(all);
         }
     }
+}
+
+/// The number of the request, which every generated click carries as its fifth sub-id.
+fn request_of(personal: &[u8]) -> Option<u64> {
+    let [.., fifth] = Personal::decode(personal).ok()?.subs;
+    std::str::from_utf8(fifth?).ok()?.parse().ok()
 }

@@ -1,15 +1,12 @@
-//! What the demo found: sent beside counted, as JSON and as text.
+//! What the demo found: sent beside counted by each side, as JSON and as text.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
-use tollgate_click::{ClickId, Currency, Micros, Outcome};
-use tollgate_traffic::compare::{self, Counted, Difference};
-use tollgate_traffic::ending::Ending;
-use tollgate_traffic::generate::Plan;
-use tollgate_traffic::history::Fate;
+use tollgate_click::{Change, Micros, Outcome};
+use tollgate_traffic::books::{Books, Kept, Told, books};
+use tollgate_traffic::compare::{self, Difference, Side};
 use tollgate_traffic::load::Summary;
-use tollgate_traffic::oracle::{self, Books, Truth};
 
 use crate::commands::driver;
 use crate::exit::Exit;
@@ -21,38 +18,39 @@ const SHOWN_MAX: usize = 20;
 #[derive(Debug)]
 pub(super) struct Verdict {
     summary: Summary,
-    least: Books,
+    books: Books,
     counted: Counted,
     differences: Vec<Difference>,
+}
+
+/// What the product says.
+#[derive(Clone, Debug)]
+pub(super) struct Counted {
+    /// Each side that counts clicks and money, the one that is shown first.
+    pub(super) sides: Vec<Side>,
+    /// Refusals by reason, as the edge counts them.
+    pub(super) refused: BTreeMap<String, u64>,
+    /// The clicks of the log in its order.
+    pub(super) kept: Vec<Kept>,
 }
 
 impl Verdict {
     /// Works out from the traffic's own truth what must have been counted, and compares.
     pub(super) fn new(
-        plan: &Plan,
-        endings: &[(u64, Ending)],
+        market: &[Change],
+        told: &[Told],
         summary: Summary,
         counted: Counted,
     ) -> Verdict {
-        let told: Vec<(u64, Truth, Fate)> = endings
-            .iter()
-            .map(|(op, ending)| (*op, plan.truth(*op), Fate::from(*ending)))
-            .collect();
-        let receipts: BTreeSet<ClickId> = told.iter().filter_map(|told| told.2.kept()).collect();
-        let lost = told.iter().filter(|told| told.2 == Fate::Unknown).count() as u64;
-        let told = told.iter().map(|(op, truth, fate)| (*op, truth, *fate));
-        let (least, most) = oracle::bounds(&plan.world().campaigns(), told);
+        let books = books(market, told, &counted.kept);
         // Wrong answers first: they tell more than the counts that follow from them.
-        let mut differences = answers_that_must_not_be(&least, &summary);
-        differences.extend(compare::differences(
-            (&least, &most),
-            &counted,
-            &receipts,
-            lost,
-        ));
+        let mut differences = answers_that_must_not_be(&books, &summary);
+        differences.extend(compare::refusals(&books, &counted.refused));
+        let sides = counted.sides.iter();
+        differences.extend(sides.flat_map(|side| compare::differences(&books, side)));
         Verdict {
             summary,
-            least,
+            books,
             counted,
             differences,
         }
@@ -69,22 +67,16 @@ impl Verdict {
 
     /// The object that `--json` prints.
     pub(super) fn to_json(&self, seed: u64) -> Value {
-        let outcomes = by_outcome(&self.counted);
+        let outcomes = self.outcomes();
         let named: BTreeMap<&str, u64> = outcomes
             .iter()
             .map(|(outcome, count)| (outcome.name(), *count))
             .collect();
-        let spend: BTreeMap<String, i64> = by_currency(&self.counted)
-            .into_iter()
-            .map(|(currency, micros)| (currency.to_string(), int(micros)))
-            .collect();
         let list = self.differences.iter().take(SHOWN_MAX).map(|difference| {
-            let (least, most) = difference.sent;
             json!({
                 "what": difference.what,
-                "sent_least": int(least),
-                "sent_most": int(most),
-                "counted": int(difference.counted),
+                "sent": difference.sent,
+                "counted": difference.counted,
             })
         });
         json!({
@@ -92,13 +84,15 @@ impl Verdict {
             "not_sent": self.summary.not_sent,
             "receipts": self.summary.receipts,
             "indeterminate": self.summary.indeterminate_count(),
-            "gross": gross(&outcomes),
+            "gross": sum(&outcomes, Outcome::in_gross),
+            "net": sum(&outcomes, Outcome::in_net),
+            "total_net": sum(&outcomes, Outcome::in_total_net),
             "billed": outcomes.get(&Outcome::Billed).copied().unwrap_or(0),
             // One currency in the demo's market, so that there is one sum.
-            "spend_micros": spend.values().sum::<i64>(),
-            "spend": spend,
+            "spend_micros": self.spend_micros(),
             "outcomes": named,
             "refused": self.counted.refused,
+            "sides": self.counted.sides.iter().map(|side| side.name).collect::<Vec<_>>(),
             "differences": self.differences.len(),
             "difference_list": list.collect::<Vec<_>>(),
             "seed": seed,
@@ -107,34 +101,57 @@ impl Verdict {
         })
     }
 
+    /// Clicks by outcome, as the first side that counts them says.
+    fn outcomes(&self) -> BTreeMap<Outcome, u64> {
+        let mut sides = self.counted.sides.iter();
+        let first = sides.find_map(|side| side.outcomes.as_ref());
+        let all = first.into_iter().flat_map(BTreeMap::values).flatten();
+        total(all.map(|(outcome, count)| (*outcome, *count)))
+    }
+
+    /// Spend, as the first side that counts it says.
+    fn spend_micros(&self) -> i64 {
+        let mut sides = self.counted.sides.iter();
+        let first = sides.find_map(|side| side.spend_micros.as_ref());
+        first.map_or(0, |spend| spend.values().sum())
+    }
+
     /// The table that people read.
     pub(super) fn to_text(&self, color: bool) -> String {
         let paint = Paint { color };
         let mut table = Table::new(paint);
         table.head("outcome");
-        let (sent, counted) = (self.least.by_outcome(), by_outcome(&self.counted));
+        let (sent, counted) = (self.books.by_outcome(), self.outcomes());
         for outcome in Outcome::ALL {
             let of = |map: &BTreeMap<Outcome, u64>| map.get(&outcome).copied().unwrap_or(0);
             if of(&sent) > 0 || of(&counted) > 0 {
                 table.count(outcome.name(), of(&sent), of(&counted));
             }
         }
-        table.count("gross", gross(&sent), gross(&counted));
+        type Counts = fn(Outcome) -> bool;
+        let sums: [(&str, Counts); 3] = [
+            ("gross", Outcome::in_gross),
+            ("net", Outcome::in_net),
+            ("total net", Outcome::in_total_net),
+        ];
+        for (name, counts) in sums {
+            table.count(name, sum(&sent, counts), sum(&counted, counts));
+        }
         table.head("refused at the edge");
-        let reasons = self.least.refused.keys().chain(self.counted.refused.keys());
+        let reasons = self.books.refused.keys().chain(self.counted.refused.keys());
         for reason in reasons.collect::<BTreeSet<_>>() {
             let of = |map: &BTreeMap<String, u64>| map.get(reason).copied().unwrap_or(0);
-            table.count(reason, of(&self.least.refused), of(&self.counted.refused));
+            table.count(reason, of(&self.books.refused), of(&self.counted.refused));
         }
         table.head("kept");
-        let kept = self.counted.recorded.values().sum();
+        let kept = self.counted.kept.len() as u64;
         table.count("receipts", self.summary.receipts, kept);
         table.head("spend");
-        let (sent, counted) = (self.least.by_currency(), by_currency(&self.counted));
-        for currency in sent.keys().chain(counted.keys()).collect::<BTreeSet<_>>() {
-            let sent = sent.get(currency).copied().unwrap_or(0);
-            let counted = counted.get(currency).copied().unwrap_or(0);
-            table.money(&currency.to_string(), i128::from(sent), counted);
+        let sent: i64 = self.books.spend_micros.values().sum();
+        for side in &self.counted.sides {
+            if let Some(spend) = &side.spend_micros {
+                table.money(side.name, sent, spend.values().sum());
+            }
         }
         table.lines.push(String::new());
         table.lines.extend(self.closing_lines(paint));
@@ -145,9 +162,9 @@ impl Verdict {
         let summary = &self.summary;
         let mut lines = vec![format!(
             "{} clicks in {} s ({} answers/s), receipt p50 {} us, p99 {} us",
-            grouped(i128::from(summary.sent)),
+            grouped(summary.sent.cast_signed()),
             driver::seconds(summary.took_us),
-            grouped(i128::from(summary.answers_per_s())),
+            grouped(summary.answers_per_s().cast_signed()),
             summary.service.p50_us,
             summary.service.p99_us,
         )];
@@ -160,18 +177,11 @@ impl Verdict {
         for difference in self.differences.iter().take(SHOWN_MAX) {
             let Difference {
                 what,
-                sent: (least, most),
+                sent,
                 counted,
             } = difference;
-            let sent = if least == most {
-                grouped(*least)
-            } else {
-                format!("{} to {}", grouped(*least), grouped(*most))
-            };
-            lines.push(paint.red(&format!(
-                "{what}: sent {sent}, counted {}",
-                grouped(*counted)
-            )));
+            let (sent, counted) = (grouped(*sent), grouped(*counted));
+            lines.push(paint.red(&format!("{what}: sent {sent}, counted {counted}")));
         }
         let more = self.differences.len().saturating_sub(SHOWN_MAX);
         if more > 0 {
@@ -188,44 +198,32 @@ impl Verdict {
 
 /// Answers that contradict the truth, and what must not happen on a quiet machine.
 fn answers_that_must_not_be(books: &Books, summary: &Summary) -> Vec<Difference> {
-    let wrong = books
-        .wrong_answers
-        .iter()
-        .map(|(op, what)| format!("request {op} {what}"));
+    let wrong = books.wrong.iter().map(|what| (1, what.clone()));
     let counts = [
         (summary.odd_count(), "answers that no edge may give"),
         (summary.not_sent, "requests that were not sent"),
     ];
     let counts = counts.into_iter().filter(|(count, _)| *count > 0);
-    let wrong = wrong.map(|what| (1, what));
     wrong
         .chain(counts.map(|(count, what)| (count, what.to_owned())))
         .map(|(count, what)| Difference {
             what,
-            sent: (0, 0),
-            counted: i128::from(count),
+            sent: 0,
+            counted: count.cast_signed(),
         })
         .collect()
 }
 
-fn by_outcome(counted: &Counted) -> BTreeMap<Outcome, u64> {
+fn total(all: impl Iterator<Item = (Outcome, u64)>) -> BTreeMap<Outcome, u64> {
     let mut total = BTreeMap::new();
-    for (outcome, count) in counted.outcomes.values().flatten() {
-        *total.entry(*outcome).or_default() += count;
+    for (outcome, count) in all {
+        *total.entry(outcome).or_default() += count;
     }
     total
 }
 
-fn by_currency(counted: &Counted) -> BTreeMap<Currency, i128> {
-    let mut total = BTreeMap::new();
-    for (currency, micros) in counted.spend_micros.values().flatten() {
-        *total.entry(*currency).or_default() += micros;
-    }
-    total
-}
-
-fn gross(outcomes: &BTreeMap<Outcome, u64>) -> u64 {
-    let counted = outcomes.iter().filter(|(outcome, _)| outcome.in_gross());
+fn sum(outcomes: &BTreeMap<Outcome, u64>, counts: fn(Outcome) -> bool) -> u64 {
+    let counted = outcomes.iter().filter(|(outcome, _)| counts(**outcome));
     counted.map(|(_, count)| count).sum()
 }
 
@@ -253,16 +251,16 @@ impl Table {
     }
 
     fn count(&mut self, name: &str, sent: u64, counted: u64) {
-        let (sent, counted) = (i128::from(sent), i128::from(counted));
-        self.row(name, grouped(sent), grouped(counted), counted - sent);
+        let (sent, counted) = (sent.cast_signed(), counted.cast_signed());
+        self.row(name, [grouped(sent), grouped(counted)], counted - sent);
     }
 
-    fn money(&mut self, currency: &str, sent: i128, counted: i128) {
-        let show = |micros| Micros(int(micros)).to_string();
-        self.row(currency, show(sent), show(counted), counted - sent);
+    fn money(&mut self, side: &str, sent: i64, counted: i64) {
+        let shown = [sent, counted].map(|micros| Micros(micros).to_string());
+        self.row(side, shown, counted - sent);
     }
 
-    fn row(&mut self, name: &str, sent: String, counted: String, difference: i128) {
+    fn row(&mut self, name: &str, [sent, counted]: [String; 2], difference: i64) {
         let line = format!("  {name:<20}{sent:>20}{counted:>20}");
         let difference = match difference {
             0 => self.paint.dim(&format!("{:>14}", 0)),
@@ -304,13 +302,8 @@ impl Paint {
     }
 }
 
-/// A number as JSON and money can carry it: sums of a demo are far below the limit.
-fn int(number: i128) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
 /// A number with commas between groups of three digits.
-fn grouped(number: i128) -> String {
+fn grouped(number: i64) -> String {
     let digits = number.unsigned_abs().to_string();
     let mut out = String::new();
     if number < 0 {

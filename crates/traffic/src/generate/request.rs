@@ -29,10 +29,10 @@ pub(super) fn render(
         Manner::Library => library(bits),
         Manner::Person | Manner::Head | Manner::Prefetch => visitor.agent,
     };
-    // One visitor in three comes with a publisher's sub-id.
+    // Each click says which request it is; one visitor in three has a publisher's sub-id too.
     let query = match bits % 3 {
-        0 => format!("?sub1=slot-{}", bits % 97),
-        _ => String::new(),
+        0 => format!("?sub1=slot-{}&sub5={}", bits % 97, click.op),
+        _ => format!("?sub5={}", click.op),
     };
     out.extend_from_slice(format!("{method} {path}{query} HTTP/1.1\r\n").as_bytes());
     visitor.write_headers(host, agent, out);
@@ -102,7 +102,7 @@ fn sign(plan: &Plan, click: &Click, key: Key, secret: Key) -> Result<String, Sig
         advertiser: AdvertiserId(impression.advertiser),
         campaign: CampaignId(campaign),
         ad: AdId(bits % 300 + 1),
-        publisher: PublisherId((bits >> 16) as u32 % 40 + 1),
+        publisher: PublisherId(impression.publisher),
         placement: PlacementId((bits >> 40) % 200 + 1),
         price: impression.price_micros.map(Micros),
         test: click.case == Case::TestFlag,

@@ -1,11 +1,11 @@
 use super::*;
+use crate::books::{self, Books, Kept};
 use crate::history::Fate;
-use crate::oracle;
 use crate::world::Key;
 use std::collections::BTreeSet;
 use tollgate_click::control::{Scope, SigningKey};
 use tollgate_click::ids::{ClickIdParts, EdgeId, PartitionId};
-use tollgate_click::{AdvertiserId, ClickId};
+use tollgate_click::{AdvertiserId, Change, ClickId};
 use tollgate_link::{Keyring, TokenBuf};
 
 const NOW: Millis = Millis(1_790_000_000_000);
@@ -15,9 +15,10 @@ fn plan(seed: u64) -> Plan {
     Plan::new(world, "127.0.0.1:8080")
 }
 
-/// Every click answered as it must be, received at `at(op)`.
-fn answered(plan: &Plan, count: u64, at: fn(u64) -> Millis) -> Vec<(u64, Truth, Fate)> {
-    let answer = |op| {
+/// Every click answered as it must be, received at `at(op)`, kept in the order of `ops`.
+fn kept(plan: &Plan, ops: impl Iterator<Item = u64>, at: fn(u64) -> Millis) -> Books {
+    let (mut told, mut kept) = (Vec::new(), Vec::new());
+    for op in ops {
         let truth = Plan::truth(plan, op);
         let fate = match &truth {
             Truth::Refuse { status, .. } => Fate::NotKept(*status),
@@ -28,25 +29,19 @@ fn answered(plan: &Plan, count: u64, at: fn(u64) -> Millis) -> Vec<(u64, Truth, 
                 random: op,
             })),
         };
-        (op, truth, fate)
-    };
-    (0..count).map(answer).collect()
-}
-
-fn books(plan: &Plan, told: &[(u64, Truth, Fate)]) -> oracle::Books {
-    let told = told.iter().map(|(op, truth, fate)| (*op, truth, *fate));
-    let (least, most) = oracle::bounds(&plan.world().campaigns(), told);
-    assert_eq!(least, most, "no answer was lost");
-    assert_eq!(least.wrong_answers, []);
-    least
+        kept.extend(fate.kept().map(|id| Kept { id, op: Some(op) }));
+        told.push((op, truth, fate));
+    }
+    let books = books::books(&plan.world().changes(), &told, &kept);
+    assert_eq!((&books.wrong, books.lost), (&Vec::new(), 0));
+    books
 }
 
 #[test]
 fn the_oracle_and_the_construction_agree() {
     for seed in [1, 2, 77] {
         let plan = plan(seed);
-        let told = answered(&plan, 20_000, |op| NOW.plus_ms(op / 20));
-        let by_click = books(&plan, &told).by_outcome();
+        let by_click = kept(&plan, 0..20_000, |op| NOW.plus_ms(op / 20)).by_outcome();
         assert_eq!(by_click, plan.by_construction(20_000), "seed {seed}");
         for outcome in [
             Outcome::Billed,
@@ -69,9 +64,42 @@ fn the_oracle_and_the_construction_agree() {
 #[test]
 fn the_order_of_arrival_changes_no_count_and_no_bill() {
     let plan = plan(3);
-    let forwards = answered(&plan, 5_000, |op| NOW.plus_ms(op / 5));
-    let backwards = answered(&plan, 5_000, |op| NOW.plus_ms((5_000 - op) / 5));
-    assert_eq!(books(&plan, &forwards), books(&plan, &backwards));
+    let forwards = kept(&plan, 0..5_000, |op| NOW.plus_ms(op / 5));
+    let backwards = kept(&plan, (0..5_000).rev(), |op| NOW.plus_ms((5_000 - op) / 5));
+    assert_eq!(forwards.outcomes, backwards.outcomes);
+    assert_eq!(forwards.spend_micros, backwards.spend_micros);
+}
+
+#[test]
+fn limits_run_out_and_no_campaign_spends_past_them() {
+    for seed in [1, 9] {
+        let clicks = 5_000;
+        let world = World::new(seed, NOW).with_limits_for(clicks);
+        let plan = Plan::new(world, "").over_a_day(NOW, clicks);
+        let books = kept(&plan, 0..clicks, |op| NOW.plus_ms(op * 86_400_000 / 5_000));
+        let over = books
+            .outcomes
+            .iter()
+            .filter(|(_, all)| all.contains_key(&Outcome::OverBudget));
+        assert!(
+            (5..50).contains(&over.count()),
+            "seed {seed}: {:?}",
+            books.by_outcome()
+        );
+        assert!(
+            books.by_outcome()[&Outcome::Billed] > clicks / 4,
+            "{:?}",
+            books.by_outcome()
+        );
+        for change in world.changes() {
+            let Change::Campaign(campaign) = change else {
+                continue;
+            };
+            let name = (campaign.advertiser.0, campaign.campaign.0);
+            let spent = books.spend_micros.get(&name).copied().unwrap_or(0);
+            assert!(campaign.total_budget.is_none_or(|budget| spent <= budget.0));
+        }
+    }
 }
 
 #[test]
