@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `tollgate.format` | whose directory this is, and the version of its layout |
 //! | `log/` | the log |
+//! | `ledger.db` | the books |
+//! | `lake/`, `rollup/`, `snapshots/` | what the worker derives from the log |
 //! | `control.snapshot` | what stands, see [`crate::control::snapshot`] |
 //! | `pseudonym.key` | the secret of pseudonyms, mode 0600 |
 //!
@@ -13,10 +15,12 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use tollgate_click::PseudonymKeyId;
 use tollgate_collect::{PseudonymKey, PseudonymKeys};
+use tollgate_store::lake::{LocalObjects, Objects};
 
 const FORMAT_NAME: &str = "tollgate.format";
 const FORMAT_WORD: &str = "tollgate data";
@@ -81,6 +85,16 @@ impl DataDir {
     /// The log's directory.
     pub(crate) fn log(&self) -> PathBuf {
         self.path.join("log")
+    }
+
+    /// The ledger's file.
+    pub(crate) fn ledger(&self) -> PathBuf {
+        self.path.join("ledger.db")
+    }
+
+    /// Where lake, rollups and snapshots are kept.
+    pub(crate) fn objects(&self) -> Arc<dyn Objects> {
+        Arc::new(LocalObjects::new(&self.path))
     }
 
     /// Whether a node has the log open at this moment.

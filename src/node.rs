@@ -21,9 +21,10 @@ use tollgate_collect::{
     RunningEdge, Timeouts, TlsFiles, Wiring,
 };
 use tollgate_log::{
-    Append, Cursor, Durability, Health, Log, NewRecord, OpenError, Options, Partition, RealDisk,
-    SegmentLog,
+    Append, Cursor, Durability, Health, Log, NewRecord, OpenError, Options, Partition, Reader,
+    RealDisk, SegmentLog,
 };
+use tollgate_store::ledger::{Ledger, SqliteLedger};
 
 use crate::api;
 use crate::config::Config;
@@ -31,7 +32,9 @@ use crate::control::files::Files;
 use crate::control::{OfferError, Sequencer, snapshot};
 use crate::data_dir::DataDir;
 use crate::exit::usage;
-use crate::worker::{self, Faults, Heart};
+use crate::worker::{
+    self, Faults, GaveUp, Heart, Identity, Patience, Progress, RunningWorker, Stores, Worker,
+};
 
 mod keeper;
 mod status;
@@ -59,6 +62,8 @@ pub(crate) struct Node {
     edge_addresses: Vec<SocketAddr>,
     api_address: SocketAddr,
     log: Arc<SegmentLog>,
+    worker: Option<RunningWorker>,
+    progress: Option<Progress>,
     stopping: watch::Sender<bool>,
     reload: Arc<Notify>,
     heart: JoinHandle<()>,
@@ -80,14 +85,23 @@ impl Node {
         let partitions = config.node.partitions;
         let kept = snapshot::load(dir.path()).context("cannot read the control snapshot")?;
         let mut sequencer = Sequencer::open(&log, partitions, kept, wiring.clone())?;
-        let first = first_tick(&options, &sequencer, &log, &clock).await?;
+        check_clock(&options, &sequencer, &clock)?;
+        let faults = Faults::default();
+        let worker = match options.process {
+            true => Some(begin_worker(&dir, &log, config, sequencer.last_tick())?),
+            false => None,
+        };
+        let progress = worker.as_ref().map(Worker::progress);
+        let leased = worker.as_ref().map_or(0, Worker::epoch);
+        let first = first_tick(&options, &sequencer, &log, (clock.read(), leased)).await?;
+        let worker = worker.map(|worker| RunningWorker::start(worker, log.clone(), faults.clone()));
+        let worker = worker.transpose()?;
         sequencer
             .offer(&wanted, clock.now())
             .await
             .map_err(refuse_files)?;
         snapshot::save(dir.path(), &sequencer.snapshot()).context("cannot keep a snapshot")?;
 
-        let faults = Faults::default();
         let edge = match options.collect {
             true => Some(start_edge(config, &dir, &log, wiring, clock.clone())?),
             false => None,
@@ -122,12 +136,20 @@ impl Node {
             .map_or(Vec::new(), |edge| edge.addresses().to_vec());
         let readiness = edge.as_ref().map(|edge| edge.readiness().clone());
         let edge = Arc::new(Mutex::new(edge));
-        let status = NodeStatus::new(edge.clone(), readiness, log.clone(), faults);
+        let status = NodeStatus {
+            edge: edge.clone(),
+            readiness,
+            log: log.clone(),
+            faults,
+            progress: progress.clone(),
+        };
         Ok(Node {
             edge,
             edge_addresses,
             api_address,
             log,
+            worker,
+            progress,
             heart: tokio::spawn(heart.run(until(stopped.clone()))),
             keeper: tokio::spawn(keeper.run(until(stopped))),
             api: tokio::spawn(serve_api(listener, status)),
@@ -157,6 +179,12 @@ impl Node {
         self.log.durable()
     }
 
+    /// How far the worker is; none without the role.
+    #[allow(dead_code, reason = "the query service and the demo ask")]
+    pub(crate) fn progress(&self) -> Option<&Progress> {
+        self.progress.as_ref()
+    }
+
     /// Reads files and certificates again now.
     pub(crate) fn reload(&self) {
         self.reload.notify_one();
@@ -182,9 +210,15 @@ impl Node {
             task.await.context("a task has panicked")?;
         }
         self.api.abort();
-        let log = self.log;
-        let closed = tokio::task::spawn_blocking(move || log.close()).await?;
-        closed.context("the log did not close in order; what had a receipt is safe")
+        let (log, worker) = (self.log, self.worker);
+        let closed = tokio::task::spawn_blocking(move || {
+            let worked = worker.map_or(Ok(()), RunningWorker::stop);
+            let closed = log.close();
+            worked.map(|()| closed)
+        });
+        closed
+            .await??
+            .context("the log did not close in order; what had a receipt is safe")
     }
 }
 
@@ -220,24 +254,31 @@ fn note_ticks(
     })
 }
 
-/// Checks the clock against the last tick and writes the first one, so that nothing is received
-/// before it. Its epoch is above the log's last.
-async fn first_tick(
-    options: &NodeOptions,
-    sequencer: &Sequencer,
-    log: &SegmentLog,
-    clock: &Clock,
-) -> anyhow::Result<Tick> {
-    let last = sequencer.last_tick();
-    let now = clock.read();
-    if let Err(fault) = worker::check_start(last, now) {
+/// Checks the clock against the last tick.
+fn check_clock(options: &NodeOptions, sequencer: &Sequencer, clock: &Clock) -> anyhow::Result<()> {
+    if let Err(fault) = worker::check_start(sequencer.last_tick(), clock.read()) {
         if !options.accept_clock {
             bail!(fault);
         }
         tracing::warn!(%fault, "accepted by --accept-clock");
     }
+    Ok(())
+}
+
+/// Writes the first tick, so that nothing is received before it. Its epoch is that of the leases,
+/// and above the log's last.
+async fn first_tick(
+    options: &NodeOptions,
+    sequencer: &Sequencer,
+    log: &SegmentLog,
+    (now, leased): (Millis, u64),
+) -> anyhow::Result<Tick> {
+    let last = sequencer.last_tick();
     let epoch = last.map_or(1, |last| last.epoch.saturating_add(1));
-    let tick = Tick { epoch, at: now };
+    let tick = Tick {
+        epoch: epoch.max(leased),
+        at: now,
+    };
     if options.process {
         let mut facts = Vec::new();
         Record::Tick(tick).encode(&mut facts);
@@ -252,6 +293,46 @@ async fn first_tick(
             .context("the log takes no tick")?;
     }
     Ok(tick)
+}
+
+/// Opens the stores and takes the leases. A ledger that is not sound stops its partitions; the
+/// edge takes clicks all the same.
+fn begin_worker(
+    dir: &DataDir,
+    log: &SegmentLog,
+    config: &Config,
+    last: Option<Tick>,
+) -> anyhow::Result<Worker<Reader>> {
+    let (path, partitions) = (dir.ledger(), config.node.partitions);
+    let stores = Stores {
+        ledger: Box::new(move || {
+            let ledger = SqliteLedger::create(&path, partitions)?;
+            Ok(Box::new(ledger) as Box<dyn Ledger + Send>)
+        }),
+        objects: dir.objects(),
+    };
+    let owner = format!("node-{}", config.node.edge);
+    let who = Identity {
+        owner: &owner,
+        epoch_above: last.map_or(0, |last| last.epoch),
+        partitions,
+    };
+    Worker::begin(log, stores, who, &mut AtStart(0)).context("the worker cannot begin")
+}
+
+/// At the start a disk that says no is asked a few times.
+struct AtStart(u32);
+
+impl Patience for AtStart {
+    fn wait(&mut self, why: &str) -> Result<(), GaveUp> {
+        self.0 += 1;
+        if self.0 > 5 {
+            tracing::error!(why, "a store cannot be opened");
+            return Err(GaveUp);
+        }
+        std::thread::sleep(Duration::from_millis(200));
+        Ok(())
+    }
 }
 
 /// What contradicts the log is the caller's mistake; a log that takes nothing is not.

@@ -10,9 +10,22 @@
 //! 3. A partition that must not go on stops alone and says why; the edge and the others go on.
 
 mod heart;
-#[allow(dead_code, reason = "the worker's loop and the query service come next")]
-mod progress;
 
+mod begin;
+mod books;
+mod pace;
+mod partition;
+mod patience;
+mod place;
+mod progress;
+mod run;
+
+pub(crate) use begin::{Identity, Stores};
 pub(crate) use heart::{Faults, Heart, Part, check_start};
-#[allow(unused_imports, reason = "the worker's loop and the query service come next")]
+pub(crate) use patience::{GaveUp, Patience};
+#[allow(unused_imports, reason = "the query service comes next")]
 pub(crate) use progress::{Applied, PartitionView, Progress};
+pub(crate) use run::{RunningWorker, Worker};
+
+#[cfg(test)]
+mod tests;

@@ -88,7 +88,7 @@ impl Watch {
 /// What is wrong at present, as readiness tells it; shared by those who find out and those who
 /// tell.
 #[derive(Clone, Default)]
-pub(crate) struct Faults(Arc<Mutex<[Option<String>; 3]>>);
+pub(crate) struct Faults(Arc<Mutex<[Option<String>; 4]>>);
 
 /// Who may have a fault.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -99,6 +99,8 @@ pub(crate) enum Part {
     Log = 1,
     /// A file is not good; what stood before goes on.
     Files = 2,
+    /// A store of the worker says no; it waits and tries again.
+    Stores = 3,
 }
 
 impl Faults {

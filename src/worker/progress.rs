@@ -65,6 +65,7 @@ pub(crate) struct Applied {
     pub(crate) reason: Option<String>,
 }
 
+#[allow(dead_code, reason = "the query service asks")]
 impl Progress {
     /// Nothing was done yet in any of `partitions`.
     pub(crate) fn new(partitions: impl IntoIterator<Item = PartitionId>, from: Cursor) -> Progress {
@@ -143,7 +144,9 @@ impl Progress {
             });
         }
         let halt = one.view.halt.as_ref()?;
-        Some(refused(format!("partition {partition} has stopped: {halt}")))
+        Some(refused(format!(
+            "partition {partition} has stopped: {halt}"
+        )))
     }
 
     fn of(&self, partition: PartitionId) -> Option<MutexGuard<'_, Partition>> {
@@ -242,9 +245,11 @@ mod tests {
         let (progress, partition) = start();
         let waiting = |number| {
             let progress = progress.clone();
-            tokio::spawn(
-                async move { progress.control_applied(ControlNumber(number), partition).await },
-            )
+            tokio::spawn(async move {
+                progress
+                    .control_applied(ControlNumber(number), partition)
+                    .await
+            })
         };
         let (first, second, third) = (waiting(1), waiting(2), waiting(3));
         let changes = [

@@ -1,0 +1,213 @@
+//! The beginning of a worker: leases, what each store has, and where the log is read from.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tollgate_click::PartitionId;
+use tollgate_log::{Cursor, Log, Partition, PartitionSet, ReadError, ReadFrom};
+use tollgate_process::{ApplyVersion, State};
+use tollgate_store::lake::{LakeWriter, Objects};
+use tollgate_store::ledger::{Lease, Watermark};
+use tollgate_store::rollup::RollupWriter;
+
+use super::books::{Books, OpenLedger, Trouble};
+use super::partition::{Begin, PartitionWorker};
+use super::patience::{GaveUp, Patience};
+use super::place;
+use super::progress::{PartitionView, Progress};
+use super::run::{Slot, Worker};
+
+/// Where a worker writes.
+pub(crate) struct Stores {
+    pub(crate) ledger: OpenLedger,
+    pub(crate) objects: Arc<dyn Objects>,
+}
+
+/// Who works.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Identity<'a> {
+    /// A name that a restarted process keeps.
+    pub(crate) owner: &'a str,
+    /// Leases get an epoch above this one: the newest in the log.
+    pub(crate) epoch_above: u64,
+    /// Data partitions of the log.
+    pub(crate) partitions: u16,
+}
+
+impl<R> Worker<R> {
+    /// Takes the leases and opens the stores. A partition whose stores are not sound is stopped
+    /// from the beginning; the others go on.
+    pub(crate) fn begin<L: Log<Reader = R>>(
+        log: &L,
+        stores: Stores,
+        who: Identity<'_>,
+        patience: &mut dyn Patience,
+    ) -> Result<Worker<R>, Unfit> {
+        let all: Vec<PartitionId> = (0..who.partitions)
+            .filter_map(|number| PartitionId::new(number).ok())
+            .collect();
+        let mut books = Books::new(stores.ledger);
+        let start = Cursor {
+            position: 0,
+            ..log.durable()
+        };
+        // One epoch for all: one tick serves them all.
+        let newest = match books.newest_epoch(&all, patience) {
+            Ok(newest) => newest,
+            Err(Trouble::GaveUp) => return Err(GaveUp.into()),
+            Err(Trouble::Halt(_)) => 0, // each partition says it for itself
+        };
+        let epoch_above = newest.max(who.epoch_above);
+        let mut slots = Vec::with_capacity(all.len());
+        let mut epoch = 0;
+        for partition in &all {
+            let mut opening = Opening {
+                books: &mut books,
+                objects: &stores.objects,
+                durable: log.durable(),
+                start,
+            };
+            let who = Identity { epoch_above, ..who };
+            slots.push(match opening.open(*partition, who, patience) {
+                Ok((begin, lease)) => {
+                    epoch = epoch.max(lease.epoch);
+                    Slot::Runs(Box::new(PartitionWorker::new(begin)), lease)
+                }
+                Err(Trouble::GaveUp) => return Err(GaveUp.into()),
+                Err(Trouble::Halt(why)) => stopped(*partition, why),
+            });
+        }
+        let progress = Progress::new(all.iter().copied(), start);
+        let reader = reader(log, &all, &mut slots)?;
+        for slot in &slots {
+            if let Slot::Runs(partition, _) = slot {
+                progress.opened(partition.partition(), partition.open_minutes());
+            }
+            progress.moved(slot.view(), []);
+        }
+        Ok(Worker {
+            reader,
+            slots,
+            books,
+            epoch,
+            progress,
+            published_at: None,
+            renewed_at: Instant::now(),
+            rooted: None,
+        })
+    }
+}
+
+/// Why there is no worker at all.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unfit {
+    /// It was told to stop.
+    #[error("told to stop while the stores were opened")]
+    GaveUp,
+    /// The log cannot be read.
+    #[error("the log cannot be read: {0}")]
+    Log(#[from] ReadError),
+}
+
+impl From<GaveUp> for Unfit {
+    fn from(_: GaveUp) -> Unfit {
+        Unfit::GaveUp
+    }
+}
+
+/// One partition after the other.
+struct Opening<'a> {
+    books: &'a mut Books,
+    objects: &'a Arc<dyn Objects>,
+    durable: Cursor,
+    start: Cursor,
+}
+
+impl Opening<'_> {
+    fn open(
+        &mut self,
+        partition: PartitionId,
+        who: Identity<'_>,
+        patience: &mut dyn Patience,
+    ) -> Result<(Begin, Lease), Trouble> {
+        let (owner, epoch_above) = (who.owner, who.epoch_above);
+        let lease = self
+            .books
+            .acquire(partition, owner, epoch_above, patience)?;
+        let watermark = self.books.watermark(partition, patience)?;
+        self.check_log(&watermark)?;
+        let halt = |error: tollgate_store::lake::LakeError| Trouble::Halt(error.to_string());
+        let lake = LakeWriter::open(self.objects.clone(), partition).map_err(halt)?;
+        let rollup = RollupWriter::open(self.objects.clone(), partition).map_err(halt)?;
+        let begin = Begin {
+            state: State::new(partition, ApplyVersion::V1),
+            from: self.start,
+            epoch: lease.epoch,
+            watermark,
+            lake,
+            rollup,
+        };
+        Ok((begin, lease))
+    }
+
+    /// The ledger must be this log's, and not ahead of it.
+    fn check_log(&self, watermark: &Watermark) -> Result<(), Trouble> {
+        let Some(posted) = place::back(&watermark.cursor) else {
+            return Ok(());
+        };
+        if posted.incarnation != self.durable.incarnation {
+            let why = "the ledger was posted from another log than this one";
+            return Err(Trouble::Halt(why.to_owned()));
+        }
+        if posted > self.durable {
+            return Err(Trouble::Halt(format!(
+                "the ledger is posted up to record {}, which this log does not have: it has lost \
+                 its end, or is an older copy",
+                watermark.ordinal
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// A reader from the first place that any partition needs. Those that need what retention has
+/// taken are stopped.
+fn reader<L: Log>(
+    log: &L,
+    all: &[PartitionId],
+    slots: &mut [Slot],
+) -> Result<L::Reader, ReadError> {
+    let wanted: PartitionSet = all.iter().map(|one| Partition(one.get())).collect();
+    loop {
+        let from = slots.iter().filter_map(|slot| match slot {
+            Slot::Runs(partition, _) => Some(partition.cursor()),
+            Slot::Stopped(_) => None,
+        });
+        let from = from.min().unwrap_or(log.durable());
+        match log.reader(wanted.clone(), ReadFrom::Cursor(from)) {
+            Err(ReadError::Gone { first }) => {
+                for slot in slots.iter_mut() {
+                    let gone = matches!(slot, Slot::Runs(one, _) if one.cursor() < first);
+                    if gone {
+                        let why = "retention has taken the start of the log, and there is no \
+                                   snapshot to go on from";
+                        *slot = stopped(slot.view().partition, why.to_owned());
+                    }
+                }
+            }
+            done => return done,
+        }
+    }
+}
+
+fn stopped(partition: PartitionId, why: String) -> Slot {
+    tracing::error!(
+        partition = partition.get(),
+        why,
+        "the partition does not start"
+    );
+    Slot::Stopped(PartitionView {
+        halt: Some(why),
+        ..PartitionView::new(partition)
+    })
+}

@@ -1,0 +1,399 @@
+//! One partition: its state, and what its records come to in each store.
+
+use tollgate_click::{ControlNumber, Millis, Minute, Ordinal, PartitionId};
+use tollgate_log::{Cursor, Partition, RecordRef};
+use tollgate_process::{Class, Effect, Effects, Ending, Incoming, Kind, State, apply};
+use tollgate_store::lake::{Cut, Event, Hour, LakeError, LakeRow, LakeWriter, RuleHit};
+use tollgate_store::ledger::minute::{MinutePosting, Payer, Span};
+use tollgate_store::ledger::{CommitRequest, Watermark};
+use tollgate_store::rollup::{Day, OpenMinutes, RollupWriter};
+
+use super::pace::Pace;
+use super::patience::{GaveUp, Patience};
+use super::place;
+use super::progress::PartitionView;
+
+/// Records after which the open minute is posted although its minute goes on: a posting has at
+/// most two lines a click and some for currencies, which must stay below the ledger's limit.
+const LEDGER_ORDINALS_MAX: u64 = 400_000;
+const _: () = {
+    let lines = 2 * LEDGER_ORDINALS_MAX + 26 * 26 * 26;
+    assert!(lines <= tollgate_store::ledger::posting::LINES_MAX as u64);
+};
+
+/// Records after which the lake is cut: some 30 MB of rows a partition.
+const LAKE_ORDINALS_MAX: u64 = 32_768;
+
+/// Records after which the rollups are cut.
+const ROLLUP_ORDINALS_MAX: u64 = 131_072;
+
+/// An hour or a day is merged this long after its end, so that most of what is late has come.
+const MERGE_DELAY_MS: u64 = 10 * 60_000;
+const HOUR_MS: u64 = 3_600_000;
+const DAY_MS: u64 = 24 * HOUR_MS;
+
+/// A partition that is being processed.
+pub(super) struct PartitionWorker {
+    state: State,
+    /// Records before this place are in the state already.
+    from: Cursor,
+    /// Behind the last record that was applied.
+    cursor: Cursor,
+    /// Of the lease.
+    epoch: u64,
+    /// What was billed since the last commit.
+    minute: MinutePosting,
+    /// The last record that a commit accounts for, done or due.
+    closed: Ordinal,
+    due: Vec<CommitRequest>,
+    /// As the ledger has it.
+    posted: (Ordinal, Minute),
+    lake: LakeWriter,
+    lake_pace: Pace,
+    rollup: RollupWriter,
+    rollup_pace: Pace,
+    published: Ordinal,
+    changes: Vec<(ControlNumber, Result<(), String>)>,
+    hits: Vec<RuleHit<'static>>,
+    halt: Option<String>,
+}
+
+/// Where a partition begins.
+pub(super) struct Begin {
+    pub(super) state: State,
+    pub(super) from: Cursor,
+    pub(super) epoch: u64,
+    pub(super) watermark: Watermark,
+    pub(super) lake: LakeWriter,
+    pub(super) rollup: RollupWriter,
+}
+
+impl PartitionWorker {
+    /// Goes on from what was kept.
+    pub(super) fn new(begin: Begin) -> PartitionWorker {
+        let partition = begin.state.partition();
+        PartitionWorker {
+            from: begin.from,
+            cursor: begin.from,
+            epoch: begin.epoch,
+            minute: MinutePosting::new(),
+            closed: begin.watermark.ordinal,
+            due: Vec::new(),
+            posted: (begin.watermark.ordinal, begin.watermark.closed_before),
+            lake_pace: Pace::new(partition, 20_000, LAKE_ORDINALS_MAX, begin.lake.through()),
+            lake: begin.lake,
+            rollup_pace: Pace::new(
+                partition,
+                50_000,
+                ROLLUP_ORDINALS_MAX,
+                begin.rollup.through(),
+            ),
+            published: begin.rollup.through(),
+            rollup: begin.rollup,
+            state: begin.state,
+            changes: Vec::new(),
+            hits: Vec::new(),
+            halt: None,
+        }
+    }
+
+    /// Its number.
+    pub(super) fn partition(&self) -> PartitionId {
+        self.state.partition()
+    }
+
+    /// Whether it has stopped.
+    pub(super) fn is_halted(&self) -> bool {
+        self.halt.is_some()
+    }
+
+    /// Stops it for good.
+    pub(super) fn halt(&mut self, why: String) {
+        if self.halt.is_none() {
+            tracing::error!(
+                partition = self.partition().get(),
+                why,
+                "the partition stops"
+            );
+            self.halt = Some(why);
+        }
+    }
+
+    /// Applies a record and takes what it comes to. Store by store only what the store does not
+    /// have is taken, so that a replay repeats nothing.
+    pub(super) fn take(
+        &mut self,
+        record: &RecordRef<'_>,
+        patience: &mut dyn Patience,
+    ) -> Result<(), GaveUp> {
+        if self.halt.is_some() || record.cursor < self.from {
+            return Ok(());
+        }
+        let before = self.state.clock();
+        let incoming = Incoming {
+            facts: record.facts,
+            session: record.session,
+            sequence: record.sequence,
+            broadcast: record.partition == Partition::ALL,
+        };
+        let effects = match apply(&mut self.state, incoming) {
+            Ok(effects) => effects,
+            Err(halt) => {
+                self.halt(halt.to_string());
+                return Ok(());
+            }
+        };
+        self.cursor = record.cursor.after();
+        match self.perform(&effects, record, before) {
+            Ok(()) => self.cut(before, patience),
+            Err(why) => {
+                self.halt(why);
+                Ok(())
+            }
+        }
+    }
+
+    fn perform(
+        &mut self,
+        effects: &Effects,
+        record: &RecordRef<'_>,
+        before: Millis,
+    ) -> Result<(), String> {
+        let ordinal = effects.ordinal;
+        match &effects.effect {
+            Effect::Ended(ending) => self.end(ordinal, ending, record.personal)?,
+            Effect::Tick { tick, counted } => {
+                if *counted && tick.epoch > self.epoch {
+                    return Err(format!(
+                        "another worker has taken over with epoch {}; this one had {}",
+                        tick.epoch, self.epoch
+                    ));
+                }
+                self.keep_record(ordinal, record.facts)?;
+            }
+            Effect::Control { number, applied } => {
+                let contradicts = || "it repeats or contradicts what stands".to_owned();
+                self.changes
+                    .push((*number, applied.then_some(()).ok_or_else(contradicts)));
+                self.keep_record(ordinal, record.facts)?;
+            }
+            Effect::Mark(_) | Effect::Unreadable { .. } => {
+                self.keep_record(ordinal, record.facts)?;
+            }
+        }
+        self.close(ordinal, before);
+        Ok(())
+    }
+
+    /// A click or an impression.
+    fn end(
+        &mut self,
+        ordinal: Ordinal,
+        ending: &Ending,
+        personal: Option<&[u8]>,
+    ) -> Result<(), String> {
+        let (facts, judgement) = (&*ending.facts, ending.judgement);
+        let reason = ending.reason.map_or("", |reason| reason.name());
+        let event = match ending.kind {
+            Kind::Click => Event::Click,
+            Kind::Impression => Event::Impression,
+        };
+        if ordinal > self.closed {
+            let counted = self.minute.count(facts, &judgement, Payer::Credit);
+            counted.map_err(|error| error.to_string())?;
+        }
+        if ordinal > self.rollup_pace.after() {
+            let counted = self.rollup.count(event, facts, &judgement, reason);
+            counted.map_err(|error| error.to_string())?;
+            self.rollup_pace.filled();
+        }
+        if ordinal > self.lake_pace.after() {
+            self.hits.clear();
+            self.hits.extend(ending.hits.iter().map(|rule| RuleHit {
+                rule: rule.name,
+                version: rule.version,
+                class: match rule.class {
+                    Class::Givt => "givt",
+                    Class::Sivt => "sivt",
+                },
+            }));
+            let row = LakeRow {
+                event,
+                facts,
+                judgement,
+                reason,
+                hits: &self.hits,
+                personal,
+            };
+            self.lake.push(&row).map_err(|error| error.to_string())?;
+            self.lake_pace.filled();
+        }
+        Ok(())
+    }
+
+    /// A record that is no readable click.
+    fn keep_record(&mut self, ordinal: Ordinal, facts: &[u8]) -> Result<(), String> {
+        if ordinal <= self.lake_pace.after() {
+            return Ok(());
+        }
+        let kept = self.lake.push_record(ordinal, self.state.clock(), facts);
+        kept.map_err(|error| error.to_string())
+    }
+
+    /// Closes the ledger's minute if this record ends it.
+    fn close(&mut self, ordinal: Ordinal, before: Millis) {
+        if ordinal <= self.closed {
+            return;
+        }
+        let (was, is) = (before.minute(), self.state.clock().minute());
+        if is > was {
+            // The tick belongs to the minute that it opens.
+            self.commit(ordinal, Ordinal(ordinal.0 - 1), was);
+        } else if ordinal.0 - self.closed.0 >= LEDGER_ORDINALS_MAX {
+            self.commit(ordinal, ordinal, was);
+        }
+    }
+
+    /// Makes a commit due: the clicks up to `last`, whose minute is `minute`.
+    fn commit(&mut self, through: Ordinal, last: Ordinal, minute: Minute) {
+        let span = Span {
+            minute,
+            first: Ordinal(self.closed.0 + 1),
+            last,
+            apply_version: 1,
+        };
+        self.due.push(CommitRequest {
+            partition: self.partition(),
+            epoch: self.epoch,
+            after: self.closed,
+            through,
+            cursor: place::of(self.cursor),
+            closed_before: self.state.clock().minute(),
+            postings: self.minute.take(span).into_iter().collect(),
+        });
+        self.closed = through;
+    }
+
+    /// What is to be committed next.
+    pub(super) fn due(&self) -> Option<&CommitRequest> {
+        self.due.first()
+    }
+
+    /// The ledger has it.
+    pub(super) fn committed(&mut self) {
+        if !self.due.is_empty() {
+            let done = self.due.remove(0);
+            self.posted = (done.through, done.closed_before);
+        }
+    }
+
+    /// Nothing more is committed: the partition has stopped, and what was due comes back by replay.
+    pub(super) fn forget_due(&mut self) {
+        self.due.clear();
+    }
+
+    /// Cuts the stores whose turn it is. A disk that says no is asked again; meanwhile nothing is
+    /// read, so the log is the spool and memory stays bounded.
+    fn cut(&mut self, before: Millis, patience: &mut dyn Patience) -> Result<(), GaveUp> {
+        let (ordinal, clock) = (self.state.ordinal(), self.state.clock());
+        if let Some(first) = self.lake_pace.cuts(ordinal, before, clock) {
+            let lake = &mut self.lake;
+            let cut = insist(patience, || lake.cut(first, ordinal))?;
+            self.has_cut(cut);
+            self.lake_pace.cut(ordinal);
+        }
+        if let Some(first) = self.rollup_pace.cuts(ordinal, before, clock) {
+            let rollup = &mut self.rollup;
+            let cut = insist(patience, || rollup.cut(first, ordinal))?;
+            self.has_cut(cut);
+            self.rollup_pace.cut(ordinal);
+            self.published = self.published.max(ordinal);
+        }
+        Ok(())
+    }
+
+    fn has_cut(&mut self, cut: Result<Cut, LakeError>) {
+        match cut {
+            Ok(Cut::Written { set_aside }) => {
+                for file in set_aside {
+                    tracing::warn!(file, "a damaged file was set aside and written anew");
+                }
+            }
+            Ok(Cut::Before) => {}
+            Err(error) => self.halt(error.to_string()),
+        }
+    }
+
+    /// Shows reports what was counted since the last time.
+    pub(super) fn publish(&mut self) {
+        let ordinal = self.state.ordinal();
+        if self.halt.is_some() || ordinal <= self.published {
+            return;
+        }
+        match self.rollup.publish(ordinal) {
+            Ok(()) => self.published = ordinal,
+            Err(error) => self.halt(error.to_string()),
+        }
+    }
+
+    /// Merges the files of one unit of time that is over; false when there is none.
+    pub(super) fn merge_one(&mut self) -> Result<bool, LakeError> {
+        let over = self.state.clock().0.saturating_sub(MERGE_DELAY_MS);
+        let is_over = |number: u32, each_ms: u64| (u64::from(number) + 1) * each_ms <= over;
+        let hours = self.lake.unmerged().into_iter();
+        if let Some(hour) = hours.into_iter().find(|Hour(hour)| is_over(*hour, HOUR_MS)) {
+            return self.lake.merge(hour).map(|()| true);
+        }
+        let days = self.rollup.unmerged().into_iter();
+        if let Some(day) = days.into_iter().find(|Day(day)| is_over(*day, DAY_MS)) {
+            return self.rollup.merge(day).map(|()| true);
+        }
+        Ok(false)
+    }
+
+    /// What reports see beside the files.
+    pub(super) fn open_minutes(&self) -> OpenMinutes {
+        self.rollup.open_minutes()
+    }
+
+    /// Changes that have come since the last time, each with what became of it.
+    pub(super) fn changes(&mut self) -> Vec<(ControlNumber, Result<(), String>)> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// Behind the last record that was applied.
+    pub(super) fn cursor(&self) -> Cursor {
+        self.cursor
+    }
+
+    /// How far it is.
+    pub(super) fn view(&self) -> PartitionView {
+        let (posted, closed_before) = self.posted;
+        PartitionView {
+            partition: self.partition(),
+            clock: self.state.clock(),
+            complete_before: self.state.complete_before(),
+            ordinal: self.state.ordinal(),
+            missing: self.state.missing(),
+            published: self.published,
+            posted,
+            closed_before,
+            lake: self.lake.through(),
+            rollup: self.rollup.through(),
+            halt: self.halt.clone(),
+        }
+    }
+}
+
+/// Tries until it succeeds, fails for good, or patience ends.
+fn insist<T>(
+    patience: &mut dyn Patience,
+    mut attempt: impl FnMut() -> Result<T, LakeError>,
+) -> Result<Result<T, LakeError>, GaveUp> {
+    loop {
+        match attempt() {
+            Err(error @ LakeError::Io { .. }) => patience.wait(&error.to_string())?,
+            done => return Ok(done),
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! The loop: read, apply, perform; and the thread that it runs in.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use tollgate_log::{Cursor, Partition, Read, ReadBudget, ReadError, RecordRef, SegmentLog};
+use tollgate_store::ledger::{Hour, Lease, Publication};
+
+use super::books::{Books, Trouble};
+use super::partition::PartitionWorker;
+use super::patience::{GaveUp, Patience};
+use super::progress::{PartitionView, Progress};
+use super::{Faults, Part};
+
+/// How often reports are shown what is new: well within the second that is promised.
+const PUBLISH: Duration = Duration::from_millis(250);
+
+/// How often leases are renewed.
+const RENEW: Duration = Duration::from_secs(60);
+
+/// How long the worker waits for something to become durable before it looks around.
+const LOOK_AROUND: Duration = Duration::from_millis(250);
+
+/// How long a store that said no is left alone.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// At the end, what is durable is still applied for so long.
+const LAST_ORDERS: Duration = Duration::from_secs(10);
+
+/// Processes all partitions of a log.
+pub(crate) struct Worker<R> {
+    pub(super) reader: R,
+    pub(super) slots: Vec<Slot>,
+    pub(super) books: Books,
+    pub(super) epoch: u64,
+    pub(super) progress: Progress,
+    pub(super) published_at: Option<Instant>,
+    pub(super) renewed_at: Instant,
+    /// The hour whose root was published last, and those before it.
+    pub(super) rooted: Option<Hour>,
+}
+
+/// A partition that runs, or one that could not be begun.
+pub(super) enum Slot {
+    Runs(Box<PartitionWorker>, Lease),
+    Stopped(PartitionView),
+}
+
+/// What a step has done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Step {
+    /// Nothing more was durable.
+    pub(super) at_end: bool,
+    /// Go on from here.
+    pub(super) cursor: Cursor,
+}
+
+impl<R: Read> Worker<R> {
+    /// The epoch of the leases; ticks carry it. 0 when no lease could be had.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// How far the worker is, for others.
+    pub(crate) fn progress(&self) -> Progress {
+        self.progress.clone()
+    }
+
+    /// Reads what is durable within the budget, applies it and performs what comes out. When this
+    /// returns, every commit that is due is in the ledger.
+    pub(super) fn step(
+        &mut self,
+        budget: ReadBudget,
+        patience: &mut dyn Patience,
+    ) -> Result<Step, GaveUp> {
+        let (slots, mut gave_up) = (&mut self.slots, Ok(()));
+        let read = self.reader.read(budget, &mut |record| {
+            if gave_up.is_ok() {
+                gave_up = hand_out(slots, &record, patience);
+            }
+        });
+        gave_up?;
+        let step = match read {
+            Ok(read) => Step {
+                at_end: read.at_end,
+                cursor: read.cursor,
+            },
+            Err(error) => self.cannot_read(&error, patience)?,
+        };
+        self.commit(patience)?;
+        self.tell(step);
+        Ok(step)
+    }
+
+    /// A disk that says no is asked again; damage stops every partition, since nobody can tell
+    /// whose records are lost.
+    fn cannot_read(
+        &mut self,
+        error: &ReadError,
+        patience: &mut dyn Patience,
+    ) -> Result<Step, GaveUp> {
+        if matches!(error, ReadError::Io { .. }) {
+            patience.wait(&error.to_string())?;
+        } else {
+            let why = format!("the log cannot be read: {error}");
+            for slot in &mut self.slots {
+                slot.halt(&why);
+            }
+        }
+        Ok(Step {
+            at_end: true,
+            cursor: self.reader.cursor(),
+        })
+    }
+
+    /// Commits what is due, partition by partition.
+    fn commit(&mut self, patience: &mut dyn Patience) -> Result<(), GaveUp> {
+        for slot in &mut self.slots {
+            let Slot::Runs(partition, _) = slot else {
+                continue;
+            };
+            while let Some(request) = partition.due() {
+                match self.books.commit(request, patience) {
+                    Ok(()) => partition.committed(),
+                    Err(Trouble::GaveUp) => return Err(GaveUp),
+                    Err(Trouble::Halt(why)) => {
+                        partition.halt(why);
+                        partition.forget_due();
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells who waits. Reports are shown what is new when it is time for it, or when there was
+    /// nothing more to read for a while.
+    fn tell(&mut self, step: Step) {
+        let now = Instant::now();
+        let is_time = self.published_at.is_none_or(|at| now - at >= PUBLISH);
+        if is_time {
+            self.published_at = Some(now);
+        }
+        for slot in &mut self.slots {
+            if let Slot::Runs(partition, _) = slot {
+                if is_time {
+                    partition.publish();
+                }
+                let changes = partition.changes();
+                self.progress.moved(partition.view(), changes);
+            }
+        }
+        if is_time {
+            self.progress.reached(step.cursor);
+        }
+    }
+
+    /// What is done when there is nothing to read: leases, hourly roots, merges.
+    fn look_around(&mut self, patience: &mut dyn Patience) -> Result<(), GaveUp> {
+        if self.renewed_at.elapsed() >= RENEW {
+            self.renewed_at = Instant::now();
+            self.renew(patience)?;
+        }
+        self.publish_root(patience)?;
+        for slot in &mut self.slots {
+            if let Slot::Runs(partition, _) = slot
+                && !partition.is_halted()
+            {
+                match partition.merge_one() {
+                    Ok(false) => {}
+                    Ok(true) => break, // one at a time, so that reading is not held up for long
+                    Err(error) => {
+                        let partition = partition.partition().get();
+                        tracing::warn!(partition, %error, "files were not merged");
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn renew(&mut self, patience: &mut dyn Patience) -> Result<(), GaveUp> {
+        for slot in &mut self.slots {
+            let Slot::Runs(partition, lease) = slot else {
+                continue;
+            };
+            if partition.is_halted() {
+                continue;
+            }
+            match self.books.renew(lease, patience) {
+                Ok(()) => {}
+                Err(Trouble::GaveUp) => return Err(GaveUp),
+                Err(Trouble::Halt(why)) => partition.halt(why),
+            }
+        }
+        Ok(())
+    }
+
+    /// The root of the newest hour that every partition has closed.
+    fn publish_root(&mut self, patience: &mut dyn Patience) -> Result<(), GaveUp> {
+        let views = self.slots.iter().map(Slot::view);
+        let closed = views.map(|view| view.closed_before).min();
+        let closed = closed
+            .map(Hour::of)
+            .and_then(|Hour(open)| open.checked_sub(1));
+        let Some(hour) = closed.map(Hour).filter(|hour| self.rooted < Some(*hour)) else {
+            return Ok(());
+        };
+        match self.books.publish(hour, patience) {
+            Ok(Publication::Published(root)) => {
+                let (hour, root) = (root.hour.0, root.root);
+                tracing::info!(hour, %root, "the hour's root; keep it outside this machine");
+            }
+            Ok(Publication::Open { .. } | Publication::Skipped(_)) => {}
+            Err(Trouble::GaveUp) => return Err(GaveUp),
+            Err(Trouble::Halt(why)) => tracing::error!(why, "no root of the hour was made"),
+        }
+        self.rooted = Some(hour);
+        Ok(())
+    }
+}
+
+impl Slot {
+    fn halt(&mut self, why: &str) {
+        match self {
+            Slot::Runs(partition, _) => partition.halt(why.to_owned()),
+            Slot::Stopped(_) => {}
+        }
+    }
+
+    pub(super) fn view(&self) -> PartitionView {
+        match self {
+            Slot::Runs(partition, _) => partition.view(),
+            Slot::Stopped(view) => view.clone(),
+        }
+    }
+}
+
+/// To one partition, or to all.
+fn hand_out(
+    slots: &mut [Slot],
+    record: &RecordRef<'_>,
+    patience: &mut dyn Patience,
+) -> Result<(), GaveUp> {
+    let place = usize::from(record.partition.0);
+    let range = match record.partition {
+        Partition::ALL => 0..slots.len(),
+        _ => place..place.saturating_add(1),
+    };
+    for slot in slots.get_mut(range).unwrap_or_default() {
+        if let Slot::Runs(partition, _) = slot {
+            partition.take(record, patience)?;
+        }
+    }
+    Ok(())
+}
+
+/// A worker in a thread of its own.
+pub(crate) struct RunningWorker {
+    thread: JoinHandle<()>,
+    stopping: Arc<AtomicBool>,
+}
+
+impl RunningWorker {
+    /// Starts the thread. Stores that say no are told to `faults`.
+    pub(crate) fn start<R: Read + 'static>(
+        worker: Worker<R>,
+        log: Arc<SegmentLog>,
+        faults: Faults,
+    ) -> anyhow::Result<RunningWorker> {
+        let stopping = Arc::new(AtomicBool::new(false));
+        let patience = UntilStopped {
+            stopping: stopping.clone(),
+            faults,
+        };
+        let thread = std::thread::Builder::new()
+            .name("worker".to_owned())
+            .spawn(move || run(worker, &log, patience))
+            .context("cannot start the worker's thread")?;
+        Ok(RunningWorker { thread, stopping })
+    }
+
+    /// Applies what is durable, commits what is due and ends. Blocks.
+    pub(crate) fn stop(self) -> anyhow::Result<()> {
+        self.stopping.store(true, Ordering::Relaxed);
+        let ended = self.thread.join();
+        ended.map_err(|_| anyhow::anyhow!("the worker has panicked"))
+    }
+}
+
+fn run<R: Read>(mut worker: Worker<R>, log: &SegmentLog, mut patience: UntilStopped) {
+    let mut last_orders = None;
+    loop {
+        let Ok(step) = worker.step(ReadBudget::default(), &mut patience) else {
+            return; // told to stop while a disk said no
+        };
+        patience.well();
+        if patience.stopping.load(Ordering::Relaxed) {
+            let since = *last_orders.get_or_insert_with(Instant::now);
+            if step.at_end || since.elapsed() > LAST_ORDERS {
+                return;
+            }
+        } else if step.at_end {
+            let end = log.wait_durable_after(step.cursor, LOOK_AROUND);
+            if end <= step.cursor && worker.look_around(&mut patience).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Waits a little each time, until the worker is told to stop.
+struct UntilStopped {
+    stopping: Arc<AtomicBool>,
+    faults: Faults,
+}
+
+impl UntilStopped {
+    fn well(&self) {
+        if self.faults.set(Part::Stores, None) {
+            tracing::info!("the stores take what is written again");
+        }
+    }
+}
+
+impl Patience for UntilStopped {
+    fn wait(&mut self, why: &str) -> Result<(), GaveUp> {
+        if self.faults.set(Part::Stores, Some(why.to_owned())) {
+            tracing::error!(why, "a store says no; the worker waits and tries again");
+        }
+        if self.stopping.load(Ordering::Relaxed) {
+            return Err(GaveUp);
+        }
+        std::thread::sleep(RETRY);
+        Ok(())
+    }
+}
