@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Waker;
 
 use tokio::sync::watch;
 
@@ -21,6 +22,7 @@ enum Stage {
 pub(crate) struct DrainSwitch {
     on: Arc<AtomicBool>,
     stage: watch::Sender<Stage>,
+    bells: Vec<Waker>,
 }
 
 /// Sees the stages.
@@ -35,7 +37,13 @@ impl DrainSwitch {
         DrainSwitch {
             on: Arc::default(),
             stage: watch::Sender::new(Stage::Serving),
+            bells: Vec::new(),
         }
+    }
+
+    /// Wakes this one, too, at each move: a thread without a runtime.
+    pub(crate) fn ring(&mut self, bell: Waker) {
+        self.bells.push(bell);
     }
 
     pub(crate) fn view(&self) -> Drain {
@@ -60,6 +68,7 @@ impl DrainSwitch {
             *now = (*now).max(stage);
             forward
         });
+        self.bells.iter().for_each(Waker::wake_by_ref);
     }
 }
 
@@ -67,6 +76,11 @@ impl Drain {
     /// Whether draining has started.
     pub(crate) fn is_on(&self) -> bool {
         self.on.load(Ordering::Acquire)
+    }
+
+    /// Whether everything is to be cut.
+    pub(crate) fn is_stopped(&self) -> bool {
+        *self.stage.borrow() >= Stage::Stopped
     }
 
     /// Resolves when it starts.

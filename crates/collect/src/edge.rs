@@ -1,8 +1,9 @@
 //! The edge as a running thing: its threads, its start, its end.
 //!
-//! One thread accepts; each worker thread has a runtime, a log appender, a desk and books of its
-//! own, so that requests on different threads share nothing but the clock's last instant and the
-//! directory.
+//! One thread accepts. Threads that serve come in pairs: one goes round the plain connections, the
+//! worker beside it has a runtime and serves all others. Each of them has a log appender, a desk
+//! and books of its own, so that requests on different threads share nothing but the clock's last
+//! instant and the directory.
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,8 +24,9 @@ use crate::core::ids::ClickIds;
 use crate::counters::{Counters, Tally};
 use crate::directory::Wiring;
 use crate::drain::{Drain, DrainSwitch};
-use crate::http::accept::{self, Door, Usher, Visitor};
+use crate::http::accept::{self, Arrival, Door, Usher};
 use crate::http::caps::Caps;
+use crate::http::rounds::{self, Rounds};
 use crate::http::tls::{Certificate, TlsError};
 use crate::options::{EdgeOptions, ListenerOptions};
 use crate::quarantine::{Quarantine, Sample};
@@ -156,12 +158,19 @@ impl Edge {
         };
         let mut secret = [0; 16];
         getrandom::fill(&mut secret).map_err(DeskError::Random)?;
-        let mut workers = Vec::new();
-        for ids in ClickIds::for_threads(options.edge, secret, options.threads) {
-            let books = edge.new_books(&options, &clock);
+        let mut usher = Usher {
+            clients: options.clients.clone(),
+            caps: edge.caps.clone(),
+            books: edge.new_books(&options, &clock),
+            rounds: Vec::new(),
+            workers: Vec::new(),
+            next: AtomicUsize::new(0),
+        };
+        let mut ids = ClickIds::for_threads(options.edge, secret, 2 * options.threads).into_iter();
+        let mut new_worker = |edge: &mut RunningEdge| {
             let parts = DeskParts {
                 clock: clock.clone(),
-                ids,
+                ids: ids.next().ok_or(StartError::Options("too few ids"))?,
                 keys: options.pseudonyms.clone(),
                 partitions: options.partitions,
                 ack: options.ack,
@@ -169,25 +178,31 @@ impl Edge {
             let worker = Worker::new(
                 options.clone(),
                 edge.readiness.clone(),
-                books,
+                edge.new_books(&options, &clock),
                 wiring.clone(),
                 (log.appender)(),
                 Desk::new(parts)?,
             );
-            let (visitors, queue) = unbounded_channel(); // bounded by the cap on connections
-            workers.push(visitors);
+            Ok::<_, StartError>(worker)
+        };
+        for _ in 0..options.threads {
+            let (arrivals, queue) = unbounded_channel(); // bounded by the cap on connections
+            let worker = new_worker(&mut edge)?;
             let drain = edge.switch.view();
-            edge.spawn("edge-worker", move |runtime| {
+            edge.spawn_with_runtime("edge-worker", move |runtime| {
                 runtime.block_on(work(Arc::new(worker), queue, drain));
             })?;
+            if doors.iter().any(Door::is_plain) {
+                let (post, entrance) = rounds::post()?;
+                edge.switch.ring(post.bell().clone());
+                let worker = new_worker(&mut edge)?.going_rounds();
+                let rounds = Rounds::new(worker, post, arrivals.clone(), edge.switch.view());
+                // An error ends the thread, and its connections with it.
+                edge.spawn("edge-rounds", move || rounds.run().unwrap_or_default())?;
+                usher.rounds.push(entrance);
+            }
+            usher.workers.push(arrivals);
         }
-        let usher = Usher {
-            clients: options.clients.clone(),
-            caps: edge.caps.clone(),
-            books: edge.new_books(&options, &clock),
-            workers,
-            next: AtomicUsize::new(0),
-        };
         edge.listen(&options.listeners, doors, usher)?;
         Ok(edge)
     }
@@ -221,15 +236,15 @@ fn doors(options: &EdgeOptions) -> Result<Vec<Door>, TlsError> {
 /// One worker thread: takes its connections and serves them, to the end of the last one.
 async fn work<A: Append + 'static>(
     worker: Arc<Worker<A>>,
-    mut queue: UnboundedReceiver<Visitor>,
+    mut queue: UnboundedReceiver<Arrival>,
     drain: Drain,
 ) {
     let (alive, mut last) = tokio::sync::mpsc::channel::<()>(1);
     let serve = async {
-        while let Some(visitor) = queue.recv().await {
+        while let Some(arrival) = queue.recv().await {
             let (worker, drain, alive) = (worker.clone(), drain.clone(), alive.clone());
             tokio::spawn(async move {
-                accept::welcome(worker, visitor, drain).await;
+                accept::welcome(worker, arrival, drain).await;
                 drop(alive);
             });
         }
@@ -316,17 +331,21 @@ impl RunningEdge {
         books
     }
 
-    fn spawn(
+    fn spawn_with_runtime(
         &mut self,
         name: &str,
         run: impl FnOnce(Runtime) + Send + 'static,
     ) -> Result<(), StartError> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
+        self.spawn(name, move || run(runtime))
+    }
+
+    fn spawn(&mut self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), StartError> {
         let (end, ended) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || {
-                run(runtime);
+                run();
                 let _ = end.send(()); // nobody may be listening
             })?;
         self.ended.push(ended);
@@ -344,7 +363,7 @@ impl RunningEdge {
         let wanted: Vec<SocketAddr> = listeners.iter().map(|listener| listener.address).collect();
         let drain = self.switch.view();
         let (report, opened) = mpsc::channel();
-        self.spawn("edge-accept", move |runtime| {
+        self.spawn_with_runtime("edge-accept", move |runtime| {
             runtime.block_on(async move {
                 let mut listening = Vec::new();
                 for (address, door) in wanted.into_iter().zip(doors) {

@@ -5,7 +5,7 @@
 //! | a socket is accepted, within the caps | [`accept`], [`caps`] |
 //! | who is behind it | [`proxy`], [`tls`], [`client`] |
 //! | which HTTP it speaks, and how it ends | [`connection`] |
-//! | a plain click is answered at once | [`lane`] |
+//! | a plain click is answered at once | [`rounds`], [`lane`] |
 //! | all else passes the gate, head by head | [`gate`], [`head`] |
 //! | one request becomes one answer | [`site`], [`events`], [`replies`] |
 
@@ -18,6 +18,7 @@ pub(crate) mod tls;
 
 pub(crate) mod connection;
 pub(crate) mod lane;
+pub(crate) mod rounds;
 
 pub(crate) mod chunks;
 pub(crate) mod gate;

@@ -24,6 +24,8 @@ pub(crate) struct Worker<A> {
     pub(crate) readiness: Arc<Readiness>,
     pub(crate) books: Arc<Books>,
     appender: A,
+    /// Somebody goes rounds and ends each with [`Worker::flush`].
+    gathers: bool,
     // Only this worker's own thread takes the lock, and never across an await: it is free, and it
     // lets connections be spawned as ordinary tasks.
     place: Mutex<Place>,
@@ -55,6 +57,26 @@ impl Books {
         self.tally.refused(reason, 1);
         self.quarantine.keep(self.clock.now(), reason, sample);
     }
+
+    /// Counts records as what their commit has made of them.
+    pub(crate) fn settle(
+        &self,
+        kind: Recorded,
+        count: u64,
+        outcome: &Result<Committed, AppendError>,
+    ) -> Result<(), Refusal> {
+        match outcome {
+            Ok(_) => {
+                self.tally.recorded(kind, count);
+                Ok(())
+            }
+            Err(error) => {
+                let reason = failed_commit(error);
+                self.tally.refused(reason, count);
+                Err(reason)
+            }
+        }
+    }
 }
 
 impl<A: Append> Worker<A> {
@@ -75,10 +97,24 @@ impl<A: Append> Worker<A> {
             readiness,
             books,
             appender,
+            gathers: false,
             place,
             batches,
             scratch,
         }
+    }
+
+    /// The same for a thread that goes rounds and ends each with [`Worker::flush`].
+    pub(crate) fn going_rounds(self) -> Worker<A> {
+        Worker {
+            gathers: true,
+            ..self
+        }
+    }
+
+    /// Ends a round.
+    pub(crate) fn flush(&self) {
+        self.appender.flush();
     }
 
     /// Works at the desk with the directory of the moment.
@@ -101,6 +137,16 @@ impl<A: Append> Worker<A> {
         stamp: impl FnOnce(&mut Desk, &Directory) -> Result<Stamp, Refusal>,
         keep: impl FnOnce(Stamp, &Pages) -> Result<T, Refusal>,
     ) -> Result<(T, Receipt<A::Commit>), Refusal> {
+        let (kept, commit) = self.hand_over(stamp, keep)?;
+        Ok((kept, self.receipt(commit, kind, 1)))
+    }
+
+    /// The same for a caller that follows the commit to its end and counts it.
+    pub(crate) fn hand_over<T>(
+        &self,
+        stamp: impl FnOnce(&mut Desk, &Directory) -> Result<Stamp, Refusal>,
+        keep: impl FnOnce(Stamp, &Pages) -> Result<T, Refusal>,
+    ) -> Result<(T, A::Commit), Refusal> {
         self.at_desk(|desk, directory| {
             if !directory.is_writable() {
                 return Err(Refusal::Overload);
@@ -113,11 +159,12 @@ impl<A: Append> Worker<A> {
                 facts: &pages.facts,
                 personal: &pages.personal,
             };
-            let commit = self
-                .appender
-                .append(record)
-                .map_err(|error| refusal(&error))?;
-            Ok((kept, self.receipt(commit, kind, 1)))
+            let taken = if self.gathers {
+                self.appender.gather(record)
+            } else {
+                self.appender.append(record)
+            };
+            Ok((kept, taken.map_err(|error| refusal(&error))?))
         })
     }
 
@@ -133,7 +180,13 @@ impl<A: Append> Worker<A> {
         Ok(self.receipt(commit, Recorded::Import, records.len() as u64))
     }
 
-    fn receipt(&self, commit: A::Commit, kind: Recorded, count: u64) -> Receipt<A::Commit> {
+    /// A commit that is followed to its end and counted, whoever waits.
+    pub(crate) fn receipt(
+        &self,
+        commit: A::Commit,
+        kind: Recorded,
+        count: u64,
+    ) -> Receipt<A::Commit> {
         Receipt {
             commit: Some(commit),
             books: self.books.clone(),
@@ -211,17 +264,7 @@ where
             return Poll::Pending;
         };
         this.commit = None;
-        Poll::Ready(match outcome {
-            Ok(_) => {
-                this.books.tally.recorded(this.kind, this.count);
-                Ok(())
-            }
-            Err(error) => {
-                let reason = failed_commit(&error);
-                this.books.tally.refused(reason, this.count);
-                Err(reason)
-            }
-        })
+        Poll::Ready(this.books.settle(this.kind, this.count, &outcome))
     }
 }
 

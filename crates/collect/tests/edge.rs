@@ -31,6 +31,8 @@ mod failing_log;
 mod receipts;
 #[path = "edge/refusals.rs"]
 mod refusals;
+#[path = "edge/rounds.rs"]
+mod rounds;
 #[path = "edge/segments.rs"]
 mod segments;
 #[path = "edge/slow.rs"]

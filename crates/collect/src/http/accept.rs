@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::timeout;
@@ -15,6 +16,7 @@ use super::caps::{Caps, Slot};
 use super::client::Peer;
 use super::connection::{self, Speaks};
 use super::proxy;
+use super::rounds::Entrance;
 use super::tls::{Certificate, H2};
 use crate::counters::Connection;
 use crate::drain::Drain;
@@ -34,7 +36,14 @@ pub(crate) struct Door {
     pub(crate) proxy_protocol: bool,
 }
 
-/// A connection on its way to a worker.
+impl Door {
+    /// A connection begins with its first request.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.certificate.is_none() && !self.proxy_protocol
+    }
+}
+
+/// A connection on its way from a listener.
 pub(crate) struct Visitor {
     socket: std::net::TcpStream,
     address: IpAddr,
@@ -42,13 +51,40 @@ pub(crate) struct Visitor {
     slot: Slot,
 }
 
-/// Hands sockets to the workers in turn.
+/// A connection that leaves the rounds.
+pub(crate) struct Onward {
+    pub(crate) socket: std::net::TcpStream,
+    pub(crate) peer: Peer,
+    pub(crate) slot: Slot,
+    /// What was read of it and not taken.
+    pub(crate) first: Vec<u8>,
+    /// What is left to send of its last answer.
+    pub(crate) owed: Vec<u8>,
+}
+
+/// A connection that comes to a worker.
+pub(crate) enum Arrival {
+    Visitor(Visitor),
+    Onward(Onward),
+}
+
+/// Hands sockets to the threads in turn.
 pub(crate) struct Usher {
     pub(crate) clients: ClientOptions,
     pub(crate) caps: Arc<Caps>,
     pub(crate) books: Arc<Books>,
-    pub(crate) workers: Vec<UnboundedSender<Visitor>>,
+    /// For connections of plain doors.
+    pub(crate) rounds: Vec<Entrance>,
+    /// For all others.
+    pub(crate) workers: Vec<UnboundedSender<Arrival>>,
     pub(crate) next: AtomicUsize,
+}
+
+impl Visitor {
+    /// What its connection is, whoever accepted it.
+    pub(crate) fn into_guest(self, clients: &ClientOptions) -> (std::net::TcpStream, Peer, Slot) {
+        (self.socket, Peer::new(self.address, clients), self.slot)
+    }
 }
 
 /// Opens a listener.
@@ -99,14 +135,19 @@ impl Usher {
         };
         tally.connection(Connection::Accepted);
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.workers.len().max(1);
-        if let Some(worker) = self.workers.get(turn) {
+        let visitor = Visitor {
+            socket,
+            address,
+            door: door.clone(),
+            slot,
+        };
+        if door.is_plain()
+            && let Some(entrance) = self.rounds.get(turn)
+        {
+            entrance.enter(visitor);
+        } else if let Some(worker) = self.workers.get(turn) {
             // A worker that has ended takes nobody; the socket closes.
-            let _ = worker.send(Visitor {
-                socket,
-                address,
-                door: door.clone(),
-                slot,
-            });
+            let _ = worker.send(Arrival::Visitor(visitor));
         }
     }
 }
@@ -114,9 +155,32 @@ impl Usher {
 /// Serves one connection on its worker's thread.
 pub(crate) async fn welcome<A: Append + 'static>(
     worker: Arc<Worker<A>>,
-    visitor: Visitor,
+    arrival: Arrival,
     drain: Drain,
 ) {
+    match arrival {
+        Arrival::Visitor(visitor) => open(worker, visitor, drain).await,
+        Arrival::Onward(onward) => go_on(worker, onward, drain).await,
+    }
+}
+
+/// Goes on with a connection that has left the rounds.
+async fn go_on<A: Append + 'static>(worker: Arc<Worker<A>>, onward: Onward, drain: Drain) {
+    let Ok(mut socket) = TcpStream::from_std(onward.socket) else {
+        return;
+    };
+    let owed = timeout(
+        worker.options.timeouts.write,
+        socket.write_all(&onward.owed),
+    );
+    if matches!(owed.await, Ok(Ok(()))) {
+        connection::serve_from(worker, socket, onward.first, onward.peer, drain).await;
+    }
+    drop(onward.slot);
+}
+
+/// Serves one connection of a listener.
+async fn open<A: Append + 'static>(worker: Arc<Worker<A>>, visitor: Visitor, drain: Drain) {
     let Visitor {
         socket,
         address,

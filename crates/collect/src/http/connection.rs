@@ -57,15 +57,26 @@ const H2_SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// Serves a connection to its end.
 pub(crate) async fn serve<A: Append + 'static>(
     worker: Arc<Worker<A>>,
-    mut socket: impl Socket,
+    socket: impl Socket,
     speaks: Speaks,
     peer: Peer,
     drain: Drain,
 ) {
-    if speaks == Speaks::Http2 {
-        return serve_h2(worker, socket, Vec::new(), peer, drain).await;
+    match speaks {
+        Speaks::Http2 => serve_h2(worker, socket, Vec::new(), peer, drain).await,
+        Speaks::Tells => serve_from(worker, socket, Vec::new(), peer, drain).await,
     }
-    let first = first_bytes(&mut socket, &worker.options.timeouts);
+}
+
+/// Serves a connection of which `first` has been read already, to its end.
+pub(crate) async fn serve_from<A: Append + 'static>(
+    worker: Arc<Worker<A>>,
+    mut socket: impl Socket,
+    first: Vec<u8>,
+    peer: Peer,
+    drain: Drain,
+) {
+    let first = first_bytes(&mut socket, first, &worker.options.timeouts);
     // No bytes: a client that has gone, has been too slow to say anything, or has said nothing yet
     // when the edge ends.
     let Some(Ok(first)) = drain.or_leave(first).await else {
@@ -85,9 +96,15 @@ pub(crate) async fn serve<A: Append + 'static>(
 }
 
 /// Reads until it is clear which HTTP this is; empty when the client went without a word.
-async fn first_bytes(socket: &mut impl Socket, timeouts: &Timeouts) -> io::Result<Vec<u8>> {
-    let mut first = Vec::with_capacity(FIRST_BYTES);
-    timeout(timeouts.first_byte, socket.read_buf(&mut first)).await??;
+async fn first_bytes(
+    socket: &mut impl Socket,
+    mut first: Vec<u8>,
+    timeouts: &Timeouts,
+) -> io::Result<Vec<u8>> {
+    if first.is_empty() {
+        first.reserve(FIRST_BYTES);
+        timeout(timeouts.first_byte, socket.read_buf(&mut first)).await??;
+    }
     let deadline = Instant::now() + timeouts.head;
     while first.len() < PREFACE.len() && !first.is_empty() && PREFACE.starts_with(&first) {
         if timeout_at(deadline, socket.read_buf(&mut first)).await?? == 0 {

@@ -8,7 +8,7 @@
 //!
 //! Half of what hyper costs a click is what this way saves; see docs/decisions.
 
-use std::future::{Future, poll_fn};
+use std::future::{Future as _, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use memchr::memchr;
 use tokio::io::{AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 use tollgate_click::Refusal;
-use tollgate_log::{Append, AppendError, Committed};
+use tollgate_log::Append;
 
 use super::client::{ClientReader, Peer};
 use super::connection::Socket;
@@ -31,7 +31,7 @@ use crate::core::{Desk, Pages, Stamp};
 use crate::counters::Recorded;
 use crate::directory::Directory;
 use crate::drain::Drain;
-use crate::worker::{Receipt, Worker};
+use crate::worker::Worker;
 
 /// How a connection leaves the lane.
 pub(super) enum Left {
@@ -42,12 +42,9 @@ pub(super) enum Left {
 }
 
 /// What became of the bytes of one read.
-enum Taken<C>
-where
-    C: Future<Output = Result<Committed, AppendError>> + Send + Unpin + 'static,
-{
+pub(super) enum Taken<C> {
     /// Handed to the log; its answer is ready and waits for the commit.
-    Appended { receipt: Receipt<C>, head: bool },
+    Appended { commit: C, head: bool },
     /// Refused and counted.
     Refused { reason: Refusal, head: bool },
     /// Not for this way: nothing was counted.
@@ -72,7 +69,10 @@ pub(super) async fn serve<A: Append + 'static>(
         let refused = match taken {
             Taken::Foreign => return Left::Onwards(held),
             Taken::Refused { reason, head } => Some((reason, head)),
-            Taken::Appended { receipt, head } => receipt.await.err().map(|reason| (reason, head)),
+            Taken::Appended { commit, head } => {
+                let receipt = worker.receipt(commit, Recorded::Click, 1);
+                receipt.await.err().map(|reason| (reason, head))
+            }
         };
         if let Some((reason, head)) = refused {
             replies::write_refused(reason, head, worker.books.clock.now(), &mut answer);
@@ -131,7 +131,7 @@ async fn write(socket: &mut impl Socket, answer: &[u8]) -> io::Result<()> {
 }
 
 /// Takes one read: a click is stamped and appended, and its answer written into `answer`.
-fn take<A: Append + 'static>(
+pub(super) fn take<A: Append>(
     worker: &Worker<A>,
     bytes: &[u8],
     peer: Peer,
@@ -165,8 +165,8 @@ fn take<A: Append + 'static>(
     };
     let keep =
         |stamp: Stamp, pages: &Pages| replies::write_redirect(stamp, &pages.location, answer);
-    match worker.record(Recorded::Click, stamp, keep) {
-        Ok(((), receipt)) => Taken::Appended { receipt, head },
+    match worker.hand_over(stamp, keep) {
+        Ok(((), commit)) => Taken::Appended { commit, head },
         Err(reason) => {
             worker.books.refuse(reason, target.as_bytes());
             Taken::Refused { reason, head }

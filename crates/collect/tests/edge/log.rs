@@ -92,6 +92,10 @@ impl TestLog {
         self.0.lock().unwrap().durable.clone()
     }
 
+    pub(crate) fn durable_count(&self) -> usize {
+        self.0.lock().unwrap().durable.len()
+    }
+
     pub(crate) fn last(&self) -> Appended {
         self.durable().pop().unwrap()
     }
