@@ -1,11 +1,12 @@
 //! One partition: its state, and what its records come to in each store.
 
-use tollgate_click::{ControlNumber, Millis, Minute, Ordinal, PartitionId};
+use tollgate_click::control::{Money, Payment};
+use tollgate_click::{AdvertiserId, ControlNumber, Millis, Minute, Ordinal, PartitionId};
 use tollgate_log::{Cursor, Partition, RecordRef};
-use tollgate_process::{Class, Effect, Effects, Ending, Incoming, Kind, State, apply};
+use tollgate_process::{Class, Effect, Effects, Ending, Incoming, Kind, NotApplied, State, apply};
 use tollgate_store::lake::{Cut, Event, Hour, LakeError, LakeRow, LakeWriter, RuleHit};
-use tollgate_store::ledger::minute::{MinutePosting, Payer, Span};
-use tollgate_store::ledger::{CommitRequest, Watermark};
+use tollgate_store::ledger::minute::{self, MinutePosting, Payer, Span};
+use tollgate_store::ledger::{CommitRequest, Posting, Watermark};
 use tollgate_store::rollup::{Day, OpenMinutes, RollupWriter};
 
 use super::pace::Pace;
@@ -162,7 +163,7 @@ impl PartitionWorker {
         let ordinal = effects.ordinal;
         match &effects.effect {
             Effect::Ended(ending) => self.end(ordinal, ending, record.personal)?,
-            Effect::Tick { tick, counted } => {
+            Effect::Tick { tick, counted, .. } => {
                 if *counted && tick.epoch > self.epoch {
                     return Err(format!(
                         "another worker has taken over with epoch {}; this one had {}",
@@ -172,17 +173,27 @@ impl PartitionWorker {
                 self.keep_record(ordinal, record.facts)?;
             }
             Effect::Control { number, applied } => {
-                let contradicts = || "it repeats or contradicts what stands".to_owned();
-                self.changes
-                    .push((*number, applied.then_some(()).ok_or_else(contradicts)));
+                self.changes.push((*number, told(*applied)));
+                self.keep_record(ordinal, record.facts)?;
+            }
+            Effect::Money {
+                number, accepted, ..
+            } => {
+                let refused = accepted.map_err(|refusal| refusal.to_string());
+                self.changes.push((*number, refused));
                 self.keep_record(ordinal, record.facts)?;
             }
             Effect::Mark(_) | Effect::Unreadable { .. } => {
                 self.keep_record(ordinal, record.facts)?;
             }
         }
-        self.close(ordinal, before);
-        Ok(())
+        match effects.effect.money_to_post() {
+            Some(money) => self.post_money(ordinal, money),
+            None => {
+                self.close(ordinal, before);
+                Ok(())
+            }
+        }
     }
 
     /// A click or an impression.
@@ -192,14 +203,15 @@ impl PartitionWorker {
         ending: &Ending,
         personal: Option<&[u8]>,
     ) -> Result<(), String> {
-        let (facts, judgement) = (&*ending.facts, ending.judgement);
+        let (facts, judgement) = (&ending.facts, ending.judgement);
         let reason = ending.reason.map_or("", |reason| reason.name());
         let event = match ending.kind {
             Kind::Click => Event::Click,
             Kind::Impression => Event::Impression,
         };
         if ordinal > self.closed {
-            let counted = self.minute.count(facts, &judgement, Payer::Credit);
+            let payer = self.payer(facts.advertiser);
+            let counted = self.minute.count(facts, &judgement, payer);
             counted.map_err(|error| error.to_string())?;
         }
         if ordinal > self.rollup_pace.after() {
@@ -240,6 +252,28 @@ impl PartitionWorker {
         kept.map_err(|error| error.to_string())
     }
 
+    /// From which account an advertiser pays at this moment of the log.
+    fn payer(&self, advertiser: AdvertiserId) -> Payer {
+        match self.state.payment(advertiser) {
+            Some((Payment::Prepaid, _)) => Payer::Prepaid,
+            Some((Payment::Open | Payment::Credit { .. }, _)) | None => Payer::Credit,
+        }
+    }
+
+    /// Posts an accepted money command at once, and before it what the clicks so far come to: the
+    /// ledger goes in the order of the log.
+    fn post_money(&mut self, ordinal: Ordinal, money: &Money) -> Result<(), String> {
+        if ordinal <= self.closed {
+            return Ok(());
+        }
+        let minute = self.state.clock().minute();
+        let payer = self.payer(money.advertiser);
+        let at = self.span(minute, ordinal, ordinal);
+        let posting = minute::of_money(money, payer, at).map_err(|error| error.to_string())?;
+        self.commit(ordinal, Ordinal(ordinal.0 - 1), minute, Some(posting));
+        Ok(())
+    }
+
     /// Closes the ledger's minute if this record ends it.
     fn close(&mut self, ordinal: Ordinal, before: Millis) {
         if ordinal <= self.closed {
@@ -248,20 +282,21 @@ impl PartitionWorker {
         let (was, is) = (before.minute(), self.state.clock().minute());
         if is > was {
             // The tick belongs to the minute that it opens.
-            self.commit(ordinal, Ordinal(ordinal.0 - 1), was);
+            self.commit(ordinal, Ordinal(ordinal.0 - 1), was, None);
         } else if ordinal.0 - self.closed.0 >= LEDGER_ORDINALS_MAX {
-            self.commit(ordinal, ordinal, was);
+            self.commit(ordinal, ordinal, was, None);
         }
     }
 
-    /// Makes a commit due: the clicks up to `last`, whose minute is `minute`.
-    fn commit(&mut self, through: Ordinal, last: Ordinal, minute: Minute) {
-        let span = Span {
-            minute,
-            first: Ordinal(self.closed.0 + 1),
-            last,
-            apply_version: 1,
-        };
+    /// Makes a commit due: the clicks up to `last`, whose minute is `minute`, and a command.
+    fn commit(
+        &mut self,
+        through: Ordinal,
+        last: Ordinal,
+        minute: Minute,
+        command: Option<Posting>,
+    ) {
+        let span = self.span(minute, Ordinal(self.closed.0 + 1), last);
         self.due.push(CommitRequest {
             partition: self.partition(),
             epoch: self.epoch,
@@ -269,9 +304,18 @@ impl PartitionWorker {
             through,
             cursor: place::of(self.cursor),
             closed_before: self.state.clock().minute(),
-            postings: self.minute.take(span).into_iter().collect(),
+            postings: self.minute.take(span).into_iter().chain(command).collect(),
         });
         self.closed = through;
+    }
+
+    fn span(&self, minute: Minute, first: Ordinal, last: Ordinal) -> Span {
+        Span {
+            minute,
+            first,
+            last,
+            apply_version: self.state.version() as u32,
+        }
     }
 
     /// What is to be committed next.
@@ -382,6 +426,14 @@ impl PartitionWorker {
             rollup: self.rollup.through(),
             halt: self.halt.clone(),
         }
+    }
+}
+
+/// A repeat has taken effect before.
+fn told(applied: Result<(), NotApplied>) -> Result<(), String> {
+    match applied {
+        Ok(()) | Err(NotApplied::Repeat) => Ok(()),
+        Err(contradicts @ NotApplied::OtherCurrency) => Err(contradicts.to_string()),
     }
 }
 

@@ -148,6 +148,11 @@ impl State {
         self.partition
     }
 
+    /// The version of `apply` that is in force.
+    pub fn version(&self) -> ApplyVersion {
+        self.version
+    }
+
     /// How many records were applied.
     pub fn ordinal(&self) -> Ordinal {
         self.ordinal

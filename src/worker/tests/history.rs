@@ -1,7 +1,8 @@
 //! Made-up logs, by a seed.
 
 use tollgate_click::control::{
-    Advertiser, Campaign, CampaignState, Change, Control, Payment, Publisher, Target,
+    Advertiser, Campaign, CampaignState, Change, Control, Money, MoneyKind, Payment, Publisher,
+    Target,
 };
 use tollgate_click::facts::Ack;
 use tollgate_click::ids::ClickIdParts;
@@ -70,7 +71,13 @@ impl History {
                 name: String::new(),
                 schemes: Vec::new(),
                 currency: "USD".parse().unwrap(),
-                payment: Payment::Open,
+                payment: match number % 3 {
+                    0 => Payment::Open,
+                    1 => Payment::Prepaid,
+                    _ => Payment::Credit {
+                        limit: Micros(20_000),
+                    },
+                },
             }));
             for campaign in 0..3 {
                 history.change(Change::Campaign(Campaign {
@@ -81,7 +88,7 @@ impl History {
                     price: (campaign > 0).then_some(Micros(1_000 * i64::from(campaign) + 7)),
                     state: CampaignState::Active,
                     daily_budget: None,
-                    total_budget: None,
+                    total_budget: (number == 0).then_some(Micros(15_000)),
                     zone: String::new(),
                     offsets: Vec::new(),
                 }));
@@ -101,6 +108,9 @@ impl History {
             self.tick(1);
             if self.now.0.is_multiple_of(60_000) {
                 self.mark();
+            }
+            if self.dice.below(5) == 0 {
+                self.money();
             }
         }
     }
@@ -135,6 +145,25 @@ impl History {
         };
         self.append(partition, &Record::Control(control), b"");
         number
+    }
+
+    /// A money command; some repeat an id, some name nobody.
+    fn money(&mut self) {
+        let command = self.dice.below(30) as u8;
+        let kind = MoneyKind::ALL[self.dice.below(3) as usize];
+        let amount = self.dice.below(30_000) as i64;
+        let taken = kind == MoneyKind::Adjustment && amount % 2 == 0;
+        self.change(Change::Money(Money {
+            // An id is used for one advertiser only, as the API sees to.
+            advertiser: AdvertiserId(u32::from(command) % (ADVERTISERS + 1)),
+            command: [command; 16],
+            kind,
+            amount: Micros(if taken { -amount } else { amount }),
+            currency: "USD".parse().unwrap(),
+            campaign: None,
+            publisher: (amount % 5 == 0).then_some(PublisherId(2)),
+            reason: "why not".to_owned(),
+        }));
     }
 
     /// Bytes as they are.

@@ -8,13 +8,14 @@
 use std::collections::HashMap;
 
 use thiserror::Error;
+use tollgate_click::control::{Money, MoneyKind};
 use tollgate_click::{
-    CampaignId, ClickFacts, Currency, Judgement, Micros, Minute, Ordinal, Outcome,
+    AdvertiserId, CampaignId, ClickFacts, Currency, Judgement, Micros, Minute, Ordinal, Outcome,
 };
 
 use super::account::{Account, Holder};
 use super::merkle::{BilledClick, Tree};
-use super::posting::{Clicks, Kind, Line, Posting};
+use super::posting::{Clicks, CommandId, Kind, Line, Posting};
 
 /// From which account an advertiser pays.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -100,11 +101,8 @@ impl MinutePosting {
             return Ok(());
         }
         let (currency, platform) = checked(judgement)?;
-        let holder = match payer {
-            Payer::Prepaid => Holder::Prepaid(facts.advertiser),
-            Payer::Credit => Holder::Credit(facts.advertiser),
-        };
-        let debited = (Account::new(holder, currency), facts.campaign);
+        let payer = Account::new(payer.holder(facts.advertiser), currency);
+        let debited = (payer, facts.campaign);
         let payable = Account::new(Holder::Payable(facts.publisher), currency);
         let revenue = Account::new(Holder::Revenue, currency);
         let sum = |before: Option<Micros>, more: Micros, account| {
@@ -167,6 +165,71 @@ impl MinutePosting {
         };
         posting.sort();
         Some(posting)
+    }
+}
+
+/// The posting of a money command that the core has accepted. `at` names the minute and the one
+/// record.
+///
+/// Money that came in stands against the outside account, credit that is given away against
+/// adjustments, and so does a correction, unless it names a publisher: then what the advertiser
+/// gets back is taken from the publisher's payable, and the other way round.
+///
+/// # Errors
+///
+/// [`CountError`] when the amount cannot stand in a ledger.
+pub fn of_money(money: &Money, payer: Payer, at: Span) -> Result<Posting, CountError> {
+    let ordinal = at.first;
+    let account = |holder| Account::new(holder, money.currency);
+    let advertiser = account(payer.holder(money.advertiser));
+    let command = CommandId(money.command);
+    let (kind, other) = match (money.kind, money.publisher) {
+        (MoneyKind::TopUp, _) => (Kind::TopUp(command), account(Holder::Outside)),
+        (MoneyKind::Credit, _) => (Kind::Credit(command), account(Holder::Adjustments)),
+        (MoneyKind::Adjustment, None) => (Kind::Adjustment(command), account(Holder::Adjustments)),
+        (MoneyKind::Adjustment, Some(publisher)) => (
+            Kind::Adjustment(command),
+            account(Holder::Payable(publisher)),
+        ),
+    };
+    let against = Micros::ZERO.minus(money.amount);
+    let against = against.map_err(|_| CountError::Overflow {
+        ordinal,
+        account: other,
+    })?;
+    let campaign = money
+        .campaign
+        .filter(|_| money.kind == MoneyKind::Adjustment);
+    let reason = match (money.kind, money.reason.trim()) {
+        (MoneyKind::Adjustment, "") => "no reason was given",
+        (_, reason) => reason,
+    };
+    let mut posting = Posting {
+        kind,
+        minute: at.minute,
+        first: at.first,
+        last: at.last,
+        apply_version: at.apply_version,
+        reason: reason.to_owned(),
+        lines: vec![
+            Line {
+                campaign,
+                ..Line::plain(advertiser, money.amount)
+            },
+            Line::plain(other, against),
+        ],
+    };
+    posting.sort();
+    Ok(posting)
+}
+
+impl Payer {
+    /// Who holds the account.
+    pub fn holder(self, advertiser: AdvertiserId) -> Holder {
+        match self {
+            Payer::Prepaid => Holder::Prepaid(advertiser),
+            Payer::Credit => Holder::Credit(advertiser),
+        }
     }
 }
 

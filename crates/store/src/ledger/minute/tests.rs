@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use tollgate_click::{AdvertiserId, ClickId, EdgeId, Millis, PartitionId, PublisherId};
+use tollgate_click::{ClickId, EdgeId, Millis, PartitionId, PublisherId};
 
 use super::*;
 use crate::lake::tests::sample::{Dice, row};
@@ -153,4 +153,54 @@ fn nonsense_is_refused() {
         );
     }
     assert!(counted.is_empty());
+}
+
+#[test]
+fn a_money_command_is_a_posting_that_balances() {
+    let money = |kind, amount, publisher| Money {
+        command: [7; 16],
+        advertiser: AdvertiserId(1),
+        kind,
+        amount: Micros(amount),
+        currency: "EUR".parse().unwrap(),
+        campaign: Some(CampaignId(5)),
+        publisher,
+        reason: " ".to_owned(),
+    };
+    let publisher = Some(PublisherId(9));
+    for (money, payer, lines) in [
+        (
+            money(MoneyKind::TopUp, 5, None),
+            Payer::Prepaid,
+            "prepaid/1/EUR 5, outside/0/EUR -5",
+        ),
+        (
+            money(MoneyKind::Credit, 5, None),
+            Payer::Credit,
+            "credit/1/EUR 5, adjustments/0/EUR -5",
+        ),
+        (
+            money(MoneyKind::Adjustment, -5, None),
+            Payer::Prepaid,
+            "prepaid/1/EUR -5 5, adjustments/0/EUR 5",
+        ),
+        (
+            money(MoneyKind::Adjustment, 5, publisher),
+            Payer::Credit,
+            "credit/1/EUR 5 5, payable/9/EUR -5",
+        ),
+    ] {
+        let posting = of_money(&money, payer, SPAN).unwrap();
+        posting.check().unwrap();
+        assert_eq!(posting.kind.command(), Some(CommandId([7; 16])));
+        let told = posting.lines.iter().map(|line| {
+            let campaign = line
+                .campaign
+                .map_or(String::new(), |campaign| format!(" {campaign}"));
+            format!("{} {}{campaign}", line.account, line.amount.0)
+        });
+        assert_eq!(told.collect::<Vec<_>>().join(", "), lines);
+    }
+    let all = money(MoneyKind::Adjustment, i64::MIN, None);
+    assert!(of_money(&all, Payer::Credit, SPAN).is_err());
 }
