@@ -134,11 +134,11 @@ impl Oracle {
         no(facts.test, Outcome::Test)?;
         no(self.is_unauthorised(facts), Outcome::Unauthorised)?;
         no(is_invalid(facts), Outcome::InvalidGivt)?;
+        let in_time = self.is_in_time(facts);
         no(
-            is_click && self.is_double_click(facts),
+            is_click && self.is_double_click(facts, in_time),
             Outcome::InvalidGivt,
         )?;
-        let in_time = self.is_in_time(facts);
         no(in_time && self.is_used(facts, is_click), Outcome::Duplicate)?;
         let name = (facts.advertiser, facts.campaign);
         let campaign = soon(&self.campaigns, &name, facts.received_at());
@@ -173,8 +173,9 @@ impl Oracle {
         })
     }
 
-    /// A visitor is known by the newest visit, under this pseudonym or the one before it.
-    fn is_double_click(&mut self, facts: &ClickFacts) -> bool {
+    /// A visitor is known by the newest visit, under this pseudonym or the one before it. Who comes
+    /// at a time that cannot be is not remembered.
+    fn is_double_click(&mut self, facts: &ClickFacts, in_time: bool) -> bool {
         let Source::Registered { link } = facts.source else {
             return false;
         };
@@ -187,8 +188,10 @@ impl Oracle {
             seen.is_some_and(|(seen, _)| seen.0.abs_diff(at.0) <= DOUBLE_CLICK_MS)
         });
         let name = (link, facts.pseudonyms.address, facts.pseudonyms.agent);
-        let (seen, age) = self.visits.entry(name).or_default();
-        (*seen, *age) = (at.max(*seen), self.visits_age.0);
+        if in_time {
+            let (seen, age) = self.visits.entry(name).or_default();
+            (*seen, *age) = (at.max(*seen), self.visits_age.0);
+        }
         double
     }
 
