@@ -4,31 +4,36 @@
 //! data partition. For each change two records are appended in one commit: the full one, with
 //! its secret as the personal part, to the control partition, and a copy without the secret to
 //! the partitions that it concerns, numbered per target. Nothing that decides a bill lives
-//! outside the log: the [`standing`] is what the records say, files are only compared with it.
+//! outside the log: what stands is what the records say, files are only compared with it, and the
+//! API writes through the [`desk`], one decision after the other.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use anyhow::Context;
 use tollgate_click::control::Target;
 use tollgate_click::record::{Mark, Tick};
-use tollgate_click::{Actor, Control, ControlNumber, EdgeId, Millis, Minute, PartitionId, Record};
+use tollgate_click::{
+    Actor, Change, Control, ControlNumber, EdgeId, Millis, Minute, PartitionId, Record,
+};
 use tollgate_collect::Wiring;
 use tollgate_log::{
     Append, AppendError, Cursor, Log, NewRecord, Partition, Read, ReadBudget, ReadFrom, Reader,
     RecordRef, SegmentLog,
 };
+use tollgate_query::standing::{Numbering, Standing};
+use tollgate_query::{Decision, NewChange, Problem};
 
+pub(crate) mod desk;
 pub(crate) mod diff;
 pub(crate) mod directory;
 pub(crate) mod files;
+pub(crate) mod first_key;
 pub(crate) mod snapshot;
-pub(crate) mod standing;
 
-use diff::{Differs, Step};
+use diff::Differs;
 use files::Wanted;
 use snapshot::Snapshot;
-use standing::{Numbering, Standing};
 
 /// Records of one commit together, in bytes: well below what the log takes as one.
 const COMMIT_BYTES_MAX: usize = 512 * 1024;
@@ -41,12 +46,13 @@ pub(crate) struct Sequencer {
     log: Arc<SegmentLog>,
     reader: Reader,
     partitions: u16,
-    standing: Standing,
+    /// Read by everybody, written here.
+    standing: Arc<RwLock<Standing>>,
     last_tick: Option<Tick>,
     cursor: Cursor,
     wiring: Arc<Wiring>,
-    /// What the edge was told last.
-    told: Option<ControlNumber>,
+    /// Whether something has changed that the edge goes by and was not told.
+    edge_news: bool,
     /// An append whose fate is not known: nothing may be numbered before it is.
     unsettled: bool,
 }
@@ -63,6 +69,9 @@ pub(crate) enum OfferError {
     /// The control partition cannot be read.
     #[error("{0:#}")]
     Read(anyhow::Error),
+    /// What was decided at the desk.
+    #[error("{0}")]
+    Refused(Problem),
 }
 
 impl Sequencer {
@@ -93,11 +102,11 @@ impl Sequencer {
             log: log.clone(),
             reader,
             partitions,
-            standing,
+            standing: Arc::new(RwLock::new(standing)),
             last_tick,
             cursor,
             wiring,
-            told: None,
+            edge_news: true,
             unsettled: false,
         };
         sequencer.catch_up()?;
@@ -115,8 +124,18 @@ impl Sequencer {
         Snapshot {
             cursor: self.cursor,
             last_tick: self.last_tick,
-            standing: self.standing.clone(),
+            standing: self.standing().clone(),
         }
+    }
+
+    /// What stands, for everybody to read.
+    pub(crate) fn shared(&self) -> Arc<RwLock<Standing>> {
+        self.standing.clone()
+    }
+
+    /// What stands.
+    pub(crate) fn standing(&self) -> RwLockReadGuard<'_, Standing> {
+        read(&self.standing)
     }
 
     /// Goes to the log's durable end without reading what lies between: nobody else writes
@@ -141,8 +160,9 @@ impl Sequencer {
         loop {
             let mut view = View {
                 control: Partition(self.partitions),
-                standing: &mut self.standing,
+                standing: write(&self.standing),
                 last_tick: &mut self.last_tick,
+                edge_news: &mut self.edge_news,
                 fault: None,
             };
             let read = self
@@ -151,6 +171,7 @@ impl Sequencer {
             if let Some(fault) = view.fault {
                 return Err(fault);
             }
+            drop(view.standing);
             let progress = read.context("cannot read the control partition")?;
             self.cursor = progress.cursor;
             if progress.at_end {
@@ -159,12 +180,11 @@ impl Sequencer {
         }
     }
 
-    /// Hands the edge a directory of what stands, unless it has it.
+    /// Hands the edge a directory of what stands, if it goes by something that has changed.
     fn tell_edge(&mut self) {
-        if self.told != Some(self.standing.number()) {
-            self.told = Some(self.standing.number());
-            self.wiring
-                .store(Arc::new(directory::build(&self.standing)));
+        if std::mem::take(&mut self.edge_news) {
+            let directory = directory::build(&self.standing());
+            self.wiring.store(Arc::new(directory));
         }
     }
 
@@ -179,18 +199,57 @@ impl Sequencer {
         wanted: &Wanted,
         now: Millis,
     ) -> Result<usize, OfferError> {
-        let offered = self.change(wanted, now).await;
-        self.tell_edge();
-        offered
+        let decide = |standing: &Standing| Ok(diff::steps(standing, wanted)?);
+        let made = self.change(decide, Actor(0), now).await;
+        Ok(made?.len())
     }
 
-    async fn change(&mut self, wanted: &Wanted, now: Millis) -> Result<usize, OfferError> {
+    /// Makes what a decision over what stands wants.
+    ///
+    /// # Errors
+    ///
+    /// [`OfferError`]; what was refused has changed nothing.
+    pub(crate) async fn decide(
+        &mut self,
+        decision: Decision,
+        by: Actor,
+        now: Millis,
+    ) -> Result<Vec<Made>, OfferError> {
+        let decide = |standing: &Standing| decision(standing, now).map_err(OfferError::Refused);
+        self.change(decide, by, now).await
+    }
+
+    async fn change(
+        &mut self,
+        decide: impl FnOnce(&Standing) -> Result<Vec<NewChange>, OfferError>,
+        by: Actor,
+        now: Millis,
+    ) -> Result<Vec<Made>, OfferError> {
+        let changed = self.try_change(decide, by, now).await;
+        self.tell_edge();
+        changed
+    }
+
+    async fn try_change(
+        &mut self,
+        decide: impl FnOnce(&Standing) -> Result<Vec<NewChange>, OfferError>,
+        by: Actor,
+        now: Millis,
+    ) -> Result<Vec<Made>, OfferError> {
         self.settle().await?;
-        let steps = diff::steps(&self.standing, wanted)?;
-        let mut numbering = self.standing.numbering().clone();
+        let (news, mut numbering) = {
+            let standing = self.standing();
+            (decide(&standing)?, standing.numbering().clone())
+        };
+        let mut made = Vec::with_capacity(news.len());
         let (mut commit, mut bytes) = (Vec::new(), 0);
-        for step in &steps {
-            let record = Numbered::next(&mut numbering, step, now);
+        for new in news {
+            let target = new.change.target();
+            let record = Numbered::next(&mut numbering, new, by, now);
+            made.push(Made {
+                number: ControlNumber(numbering.number),
+                target,
+            });
             bytes += record.bytes();
             commit.push(record);
             if bytes >= COMMIT_BYTES_MAX {
@@ -199,7 +258,7 @@ impl Sequencer {
             }
         }
         self.append(&commit).await?;
-        Ok(steps.len())
+        Ok(made)
     }
 
     /// After an append whose fate is not known: a later one that is read stands behind whatever
@@ -275,6 +334,13 @@ impl Sequencer {
     }
 }
 
+/// A change that was made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Made {
+    pub(crate) number: ControlNumber,
+    pub(crate) target: Target,
+}
+
 /// A change with its numbers, as bytes.
 struct Numbered {
     facts: Vec<u8>,
@@ -284,22 +350,22 @@ struct Numbered {
 }
 
 impl Numbered {
-    fn next(numbering: &mut Numbering, step: &Step, at: Millis) -> Numbered {
-        let (number, target_number) = numbering.next(&step.change);
-        let change = step.change.clone();
+    fn next(numbering: &mut Numbering, new: NewChange, by: Actor, at: Millis) -> Numbered {
+        let NewChange { change, secret } = new;
+        let (number, target_number) = numbering.next(&change);
         let target = Some(change.target());
         let mut facts = Vec::new();
         Record::Control(Control {
             number,
             target_number,
             at,
-            by: Actor(0),
+            by,
             change,
         })
         .encode(&mut facts);
         Numbered {
             facts,
-            secret: step.secret.clone(),
+            secret,
             target,
         }
     }
@@ -312,8 +378,9 @@ impl Numbered {
 /// What one read fills.
 struct View<'a> {
     control: Partition,
-    standing: &'a mut Standing,
+    standing: RwLockWriteGuard<'a, Standing>,
     last_tick: &'a mut Option<Tick>,
+    edge_news: &'a mut bool,
     fault: Option<anyhow::Error>,
 }
 
@@ -328,6 +395,7 @@ impl View<'_> {
                 let applied = self
                     .standing
                     .apply(&control, record.personal.unwrap_or_default());
+                *self.edge_news |= concerns_edge(&control.change);
                 self.fault = applied.err().map(anyhow::Error::new);
             }
             Ok(Record::Tick(tick)) => *self.last_tick = Some(later(*self.last_tick, tick)),
@@ -340,6 +408,36 @@ impl View<'_> {
             Err(_) => {}
         }
     }
+}
+
+/// Whether the edge goes by it; see [`directory`].
+fn concerns_edge(change: &Change) -> bool {
+    match change {
+        Change::Advertiser(_)
+        | Change::Link(_)
+        | Change::LinkRemoved(_)
+        | Change::Key(_)
+        | Change::KeyRevoked(_)
+        | Change::Token(_)
+        | Change::TokenRevoked(_)
+        | Change::RecordVersion(_) => true,
+        Change::Campaign(_)
+        | Change::Publisher(_)
+        | Change::Ad(_)
+        | Change::ApiKey(_)
+        | Change::ApiKeyRevoked(_)
+        | Change::Money(_)
+        | Change::ApplyVersion(_) => false,
+    }
+}
+
+/// Who panicked while changing it changed nothing by halves: each record is applied whole.
+pub(crate) fn read(standing: &RwLock<Standing>) -> RwLockReadGuard<'_, Standing> {
+    standing.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write(standing: &RwLock<Standing>) -> RwLockWriteGuard<'_, Standing> {
+    standing.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Epoch and time only rise.

@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tollgate_click::facts::Ack;
@@ -28,8 +27,9 @@ use tollgate_store::ledger::{Ledger, SqliteLedger};
 
 use crate::api;
 use crate::config::Config;
+use crate::control::desk::Desk;
 use crate::control::files::Files;
-use crate::control::{OfferError, Sequencer, snapshot};
+use crate::control::{OfferError, Sequencer, first_key, snapshot};
 use crate::data_dir::DataDir;
 use crate::exit::usage;
 use crate::worker::{
@@ -61,6 +61,7 @@ pub(crate) struct Node {
     edge: Arc<Mutex<Option<RunningEdge>>>,
     edge_addresses: Vec<SocketAddr>,
     api_address: SocketAddr,
+    first_key: Option<String>,
     log: Arc<SegmentLog>,
     worker: Option<RunningWorker>,
     progress: Option<Progress>,
@@ -100,6 +101,8 @@ impl Node {
             .offer(&wanted, clock.now())
             .await
             .map_err(refuse_files)?;
+        let first_key = first_key::make(&mut sequencer, clock.now()).await?;
+        let (desk, submissions) = Desk::open(&sequencer, progress.clone());
         snapshot::save(dir.path(), &sequencer.snapshot()).context("cannot keep a snapshot")?;
 
         let edge = match options.collect {
@@ -119,8 +122,11 @@ impl Node {
             noted: note_ticks(edge.as_ref(), ticked_ms.clone()),
         };
         let reload = Arc::new(Notify::new());
+        let (objects, ledger) = (dir.objects(), dir.ledger());
         let keeper = Keeper {
             sequencer,
+            submissions,
+            clock: clock.clone(),
             files: options.files.clone(),
             taken,
             log: log.clone(),
@@ -143,16 +149,27 @@ impl Node {
             faults,
             progress: progress.clone(),
         };
+        let router = api::router(api::Parts {
+            status,
+            desk,
+            objects,
+            ledger,
+            partitions,
+            progress: progress.clone(),
+            edge: edge.clone(),
+            clock,
+        })?;
         Ok(Node {
             edge,
             edge_addresses,
             api_address,
+            first_key,
             log,
             worker,
             progress,
             heart: tokio::spawn(heart.run(until(stopped.clone()))),
             keeper: tokio::spawn(keeper.run(until(stopped))),
-            api: tokio::spawn(serve_api(listener, status)),
+            api: tokio::spawn(api::serve(listener, router)),
             stopping,
             reload,
             drain: config.edge.timeouts.drain,
@@ -164,7 +181,12 @@ impl Node {
         &self.edge_addresses
     }
 
-    /// Where health and metrics are told.
+    /// The API key that was made because there was none; it is kept nowhere else.
+    pub(crate) fn first_key(&self) -> Option<&str> {
+        self.first_key.as_deref()
+    }
+
+    /// Where the API is, health and metrics with it.
     pub(crate) fn api_address(&self) -> SocketAddr {
         self.api_address
     }
@@ -220,10 +242,6 @@ impl Node {
             .await??
             .context("the log did not close in order; what had a receipt is safe")
     }
-}
-
-async fn serve_api(listener: TcpListener, status: NodeStatus) {
-    api::serve(listener, Arc::new(status)).await;
 }
 
 fn held<T>(shared: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -87,6 +87,7 @@ async fn serve(
         Err(error) if !error.is::<ClosedOutput>() => return Err(error),
         _ => {}
     }
+    tell_first_key(&node);
     while signals.next().await == Told::Reload {
         node.reload();
         tell_config(config.as_ref());
@@ -98,6 +99,15 @@ async fn serve(
     }
     tracing::info!("stopped");
     Ok(Exit::Fine)
+}
+
+/// Told once, to people and not to standard output, which may go into a file.
+fn tell_first_key(node: &Node) {
+    if let Some(key) = node.first_key() {
+        let api = node.api_address();
+        eprintln!("the first API key (admin), shown this once: {key}");
+        eprintln!("  curl -H \"Authorization: Bearer {key}\" http://{api}/v1/reports");
+    }
 }
 
 /// Settings are read at start only; at SIGHUP a bad file is told while there is time to mend it.

@@ -1,22 +1,18 @@
 //! What must change so that what stands is what the files want.
 //!
-//! Files add and change; only links are removed by leaving them out. Keys and tokens are revoked
+//! Files add and change; only links are removed by leaving them out, and only those that came from
+//! files. What a file cannot say (payment, budgets, zone) stays as it was made over the API. Keys and tokens are revoked
 //! by saying so, since a file that was cut short must not stop all traffic. What decides a bill
 //! in the past never changes: a campaign keeps its advertiser and currency, a key its secret, and
 //! what was revoked stays revoked.
 
 use thiserror::Error;
-use tollgate_click::{Change, KeyId};
+use tollgate_click::control::{Advertiser, Campaign, CampaignState};
+use tollgate_click::{Actor, Change, KeyId};
+use tollgate_query::NewChange;
+use tollgate_query::standing::Standing;
 
 use super::files::{Wanted, WantedKey, WantedToken};
-use super::standing::Standing;
-
-/// One change, with what goes into the record's second part.
-#[derive(Clone, PartialEq)]
-pub(crate) struct Step {
-    pub(crate) change: Change,
-    pub(crate) secret: Vec<u8>,
-}
 
 /// What is wanted contradicts what stands: where it is written, and what is wrong.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
@@ -27,7 +23,7 @@ pub(crate) struct Differs {
 }
 
 /// The changes, in an order in which each has what it needs.
-pub(crate) fn steps(standing: &Standing, wanted: &Wanted) -> Result<Vec<Step>, Differs> {
+pub(crate) fn steps(standing: &Standing, wanted: &Wanted) -> Result<Vec<NewChange>, Differs> {
     let mut steps = Vec::new();
     advertisers(standing, wanted, &mut steps);
     campaigns(standing, wanted, &mut steps)?;
@@ -37,24 +33,24 @@ pub(crate) fn steps(standing: &Standing, wanted: &Wanted) -> Result<Vec<Step>, D
     Ok(steps)
 }
 
-impl From<Change> for Step {
-    fn from(change: Change) -> Step {
-        Step {
-            change,
-            secret: Vec::new(),
-        }
-    }
-}
-
-fn advertisers(standing: &Standing, wanted: &Wanted, steps: &mut Vec<Step>) {
+fn advertisers(standing: &Standing, wanted: &Wanted, steps: &mut Vec<NewChange>) {
     for (number, (advertiser, _)) in &wanted.advertisers {
-        if standing.advertisers.get(number) != Some(advertiser) {
-            steps.push(Change::Advertiser(advertiser.clone()).into());
+        let known = standing.advertisers.get(number);
+        let wanted = Advertiser {
+            payment: known.map_or(advertiser.payment, |known| known.payment),
+            ..advertiser.clone()
+        };
+        if known != Some(&wanted) {
+            steps.push(Change::Advertiser(wanted).into());
         }
     }
 }
 
-fn campaigns(standing: &Standing, wanted: &Wanted, steps: &mut Vec<Step>) -> Result<(), Differs> {
+fn campaigns(
+    standing: &Standing,
+    wanted: &Wanted,
+    steps: &mut Vec<NewChange>,
+) -> Result<(), Differs> {
     for (number, (campaign, place)) in &wanted.campaigns {
         let known = standing.campaigns.get(number);
         let differs = |what: String| Differs {
@@ -75,14 +71,35 @@ fn campaigns(standing: &Standing, wanted: &Wanted, steps: &mut Vec<Step>) -> Res
                 )));
             }
         }
-        if known != Some(campaign) {
-            steps.push(Change::Campaign(campaign.clone()).into());
+        let wanted = match known {
+            Some(known) => with_unsaid(campaign, known),
+            None => campaign.clone(),
+        };
+        if known != Some(&wanted) {
+            steps.push(Change::Campaign(wanted).into());
         }
     }
     Ok(())
 }
 
-fn keys(standing: &Standing, wanted: &Wanted, steps: &mut Vec<Step>) -> Result<(), Differs> {
+/// What a file cannot say is as it stands; who is archived stays so.
+fn with_unsaid(wanted: &Campaign, known: &Campaign) -> Campaign {
+    let is_archived = known.state == CampaignState::Archived;
+    Campaign {
+        daily_budget: known.daily_budget,
+        total_budget: known.total_budget,
+        zone: known.zone.clone(),
+        offsets: known.offsets.clone(),
+        state: if is_archived {
+            known.state
+        } else {
+            wanted.state
+        },
+        ..wanted.clone()
+    }
+}
+
+fn keys(standing: &Standing, wanted: &Wanted, steps: &mut Vec<NewChange>) -> Result<(), Differs> {
     for (
         number,
         (
@@ -118,7 +135,7 @@ fn keys(standing: &Standing, wanted: &Wanted, steps: &mut Vec<Step>) -> Result<(
         // told no more.
         if changed && !was_revoked {
             let change = Change::Key(key.clone());
-            steps.push(Step {
+            steps.push(NewChange {
                 change,
                 secret: secret.to_vec(),
             });
@@ -130,7 +147,7 @@ fn keys(standing: &Standing, wanted: &Wanted, steps: &mut Vec<Step>) -> Result<(
     Ok(())
 }
 
-fn tokens(standing: &Standing, wanted: &Wanted, steps: &mut Vec<Step>) -> Result<(), Differs> {
+fn tokens(standing: &Standing, wanted: &Wanted, steps: &mut Vec<NewChange>) -> Result<(), Differs> {
     for (
         number,
         (
@@ -165,7 +182,7 @@ fn tokens(standing: &Standing, wanted: &Wanted, steps: &mut Vec<Step>) -> Result
         let changed = known.is_none_or(|known| known.token != *token || known.hash.is_none());
         if changed && !was_revoked {
             let change = Change::Token(token.clone());
-            steps.push(Step {
+            steps.push(NewChange {
                 change,
                 secret: hash.to_vec(),
             });
@@ -177,19 +194,17 @@ fn tokens(standing: &Standing, wanted: &Wanted, steps: &mut Vec<Step>) -> Result
     Ok(())
 }
 
-fn links(standing: &Standing, wanted: &Wanted, steps: &mut Vec<Step>) {
+fn links(standing: &Standing, wanted: &Wanted, steps: &mut Vec<NewChange>) {
     let Some(links) = &wanted.links else {
         return;
     };
-    for number in standing
-        .links
-        .keys()
-        .filter(|number| !links.contains_key(number))
-    {
-        steps.push(Change::LinkRemoved(*number).into());
+    for (number, known) in &standing.links {
+        if known.by == Actor(0) && !links.contains_key(number) {
+            steps.push(Change::LinkRemoved(*number).into());
+        }
     }
     for (number, (link, _)) in links {
-        if standing.links.get(number) != Some(link) {
+        if standing.links.get(number).map(|known| &known.link) != Some(link) {
             steps.push(Change::Link(link.clone()).into());
         }
     }

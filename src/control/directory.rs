@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tollgate_collect::Directory;
 use tollgate_link::{Keyring, Schemes, Secret};
 
-use super::standing::Standing;
+use tollgate_query::standing::Standing;
 
 /// A directory of what stands.
 pub(crate) fn build(standing: &Standing) -> Directory {
@@ -30,7 +30,7 @@ pub(crate) fn build(standing: &Standing) -> Directory {
             schemes.insert(advertiser.advertiser, allowed);
         }
     }
-    let links = standing.links.values();
+    let links = standing.links.values().map(|known| &known.link);
     let tokens = standing.tokens.values().filter(|known| !known.revoked);
     Directory {
         keys,

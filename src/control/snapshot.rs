@@ -25,7 +25,7 @@ use tollgate_click::record::Tick;
 use tollgate_click::{Actor, AdvertiserId, Change, Control, ControlNumber, Millis, Record};
 use tollgate_log::Cursor;
 
-use super::standing::{Numbering, Standing};
+use tollgate_query::standing::{Numbering, Standing};
 
 const MAGIC: &[u8; 8] = b"TGCTRL\x00\x01";
 const NAME: &str = "control.snapshot";
@@ -101,14 +101,7 @@ fn encode(snapshot: &Snapshot) -> Vec<u8> {
     }
     let changes = changes(standing);
     put_varint(&mut out, changes.len() as u64);
-    for (at, change, secret) in changes {
-        let control = Control {
-            number: ControlNumber(0),
-            target_number: 0,
-            at,
-            by: Actor(0),
-            change,
-        };
+    for (control, secret) in changes {
         let mut facts = Vec::new();
         Record::Control(control).encode(&mut facts);
         put_bytes(&mut out, &facts);
@@ -120,38 +113,56 @@ fn encode(snapshot: &Snapshot) -> Vec<u8> {
 }
 
 /// The fewest changes that make what stands.
-fn changes(standing: &Standing) -> Vec<(Millis, Change, Vec<u8>)> {
+fn changes(standing: &Standing) -> Vec<(Control, Vec<u8>)> {
     let mut changes = Vec::new();
-    let mut plain = |change| changes.push((Millis(0), change, Vec::new()));
-    plain(Change::RecordVersion(standing.record_version));
-    standing
-        .advertisers
-        .values()
-        .for_each(|one| plain(Change::Advertiser(one.clone())));
-    standing
-        .campaigns
-        .values()
-        .for_each(|one| plain(Change::Campaign(one.clone())));
-    standing
-        .links
-        .values()
-        .for_each(|one| plain(Change::Link(one.clone())));
+    let mut add = |change, secret: Option<[u8; 32]>, at, by| {
+        let control = Control {
+            number: ControlNumber(0),
+            target_number: 0,
+            at,
+            by,
+            change,
+        };
+        changes.push((control, secret.map(Vec::from).unwrap_or_default()));
+    };
+    let (at, nobody) = (Millis(0), Actor(0));
+    add(
+        Change::RecordVersion(standing.record_version),
+        None,
+        at,
+        nobody,
+    );
+    for advertiser in standing.advertisers.values() {
+        add(Change::Advertiser(advertiser.clone()), None, at, nobody);
+    }
+    for publisher in standing.publishers.values() {
+        add(Change::Publisher(publisher.clone()), None, at, nobody);
+    }
+    for campaign in standing.campaigns.values() {
+        add(Change::Campaign(campaign.clone()), None, at, nobody);
+    }
+    for ad in standing.ads.values() {
+        add(Change::Ad(ad.clone()), None, at, nobody);
+    }
+    for known in standing.links.values() {
+        add(Change::Link(known.link.clone()), None, at, known.by);
+    }
     for known in standing.keys.values() {
-        let secret = known
-            .secret
-            .map(|secret| secret.to_vec())
-            .unwrap_or_default();
-        changes.push((Millis(0), Change::Key(known.key.clone()), secret));
-        let revoked = known
-            .revoked_at
-            .map(|at| (at, Change::KeyRevoked(known.key.key), vec![]));
-        changes.extend(revoked);
+        add(Change::Key(known.key.clone()), known.secret, at, nobody);
+        if let Some(at) = known.revoked_at {
+            add(Change::KeyRevoked(known.key.key), None, at, nobody);
+        }
     }
     for known in standing.tokens.values() {
-        let hash = known.hash.map(|hash| hash.to_vec()).unwrap_or_default();
-        changes.push((Millis(0), Change::Token(known.token.clone()), hash));
+        add(Change::Token(known.token.clone()), known.hash, at, nobody);
         if known.revoked {
-            changes.push((Millis(0), Change::TokenRevoked(known.token.token), vec![]));
+            add(Change::TokenRevoked(known.token.token), None, at, nobody);
+        }
+    }
+    for known in standing.api_keys.values() {
+        add(Change::ApiKey(known.key.clone()), known.hash, at, nobody);
+        if known.revoked {
+            add(Change::ApiKeyRevoked(known.key.key), None, at, nobody);
         }
     }
     changes
@@ -185,7 +196,7 @@ fn decode(bytes: &[u8]) -> Result<Snapshot, DecodeError> {
         let Record::Control(control) = Record::decode(facts)? else {
             return Err(DecodeError::Invalid("change"));
         };
-        standing.change(control.at, &control.change, secret);
+        standing.change(&control, secret);
     }
     reader.finish()?;
     Ok(Snapshot {

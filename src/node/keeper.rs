@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::MissedTickBehavior;
 use tollgate_click::Millis;
 use tollgate_click::record::Tick;
 use tollgate_collect::Clock;
 use tollgate_log::{Cursor, SegmentInfo, SegmentLog};
 
+use crate::control::desk::{self, Submission};
 use crate::control::files::{Files, Look};
 use crate::control::{OfferError, Sequencer, snapshot};
 use crate::data_dir::DataDir;
@@ -31,6 +33,9 @@ const RETENTION: Duration = Duration::from_secs(600);
 /// The one task that writes control records.
 pub(super) struct Keeper {
     pub(super) sequencer: Sequencer,
+    /// What the API wants changed.
+    pub(super) submissions: mpsc::Receiver<Submission>,
+    pub(super) clock: Clock,
     pub(super) files: Files,
     /// How the files looked before they were read at the start: a change since then counts.
     pub(super) taken: Look,
@@ -51,11 +56,17 @@ impl Keeper {
         let mut stopped = std::pin::pin!(stopped);
         let mut seen = self.taken.clone();
         let (mut kept, mut pruned) = (Instant::now(), Instant::now());
+        let mut looks = tokio::time::interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let asked = tokio::select! {
                 () = &mut stopped => break,
                 () = self.reload.notified() => true,
-                () = tokio::time::sleep(LOOK) => false,
+                _ = looks.tick() => false,
+                Some(submission) = self.submissions.recv() => {
+                    desk::take(&mut self.sequencer, submission, self.clock.now()).await;
+                    continue;
+                }
             };
             let now = self.files.look();
             let settled = asked || (now == seen && now != self.taken);

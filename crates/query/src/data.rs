@@ -1,0 +1,167 @@
+//! The data behind the API. Every call demands a [`Tenant`] and adds to what is asked whose data
+//! they are; nothing else in this crate reaches a store.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tollgate_click::control::{PublisherScope, Scope};
+use tollgate_click::{Millis, PartitionId};
+use tollgate_store::lake::Lake;
+use tollgate_store::ledger::{LedgerError, LedgerReads};
+use tollgate_store::rollup::{Answer, Dimension, Filter, Key, Query, QueryError, Rollups};
+
+use crate::cursor::Cursors;
+use crate::desk::{Desk, NewChange, Written};
+use crate::node::Node;
+use crate::problem::Problem;
+use crate::seen::Seen;
+use crate::tenant::Tenant;
+
+/// Reads that may run at a time; more wait.
+const READS_MAX: usize = 4;
+
+/// How long a read waits for its turn before it is refused.
+const TURN: Duration = Duration::from_secs(2);
+
+/// A ledger that can be moved to another thread.
+pub type OpenLedger = Box<dyn LedgerReads + Send>;
+
+/// What the API is made of.
+#[derive(Clone)]
+pub struct Context {
+    /// Who takes changes.
+    pub desk: Arc<dyn Desk>,
+    /// Where reports are answered from.
+    pub rollups: Arc<Rollups>,
+    /// Where clicks are found.
+    pub lake: Lake,
+    /// Opens the ledger for reading.
+    pub ledger: Arc<dyn Fn() -> Result<OpenLedger, LedgerError> + Send + Sync>,
+    /// The process.
+    pub node: Arc<dyn Node>,
+    /// Data partitions of the deployment.
+    pub partitions: u16,
+    /// What cursors are made with; those of another secret are refused.
+    pub cursor_secret: [u8; 32],
+}
+
+/// The context behind its walls.
+pub(crate) struct Data {
+    context: Context,
+    /// Opened ledgers that nobody uses at the moment.
+    ledgers: Arc<Mutex<Vec<OpenLedger>>>,
+    turns: Arc<Semaphore>,
+    pub(crate) cursors: Cursors,
+}
+
+impl Data {
+    pub(crate) fn new(context: Context) -> Data {
+        let cursors = Cursors::new(context.cursor_secret);
+        Data {
+            context,
+            ledgers: Arc::default(),
+            turns: Arc::new(Semaphore::new(READS_MAX)),
+            cursors,
+        }
+    }
+
+    /// The process, which belongs to nobody.
+    pub(crate) fn node(&self) -> &dyn Node {
+        &*self.context.node
+    }
+
+    /// Data partitions of the deployment.
+    pub(crate) fn partitions(&self) -> u16 {
+        self.context.partitions
+    }
+
+    /// The tenant of an `Authorization` header.
+    pub(crate) fn tenant(&self, authorization: Option<&str>) -> Result<Tenant, Problem> {
+        let now = self.node().now();
+        let standing = self.context.desk.standing();
+        Tenant::of(&standing, authorization, now)
+    }
+
+    /// Looks at what stands, as the tenant sees it.
+    pub(crate) fn look<T>(&self, tenant: &Tenant, look: impl FnOnce(&Seen<'_>) -> T) -> T {
+        let standing = self.context.desk.standing();
+        look(&Seen::new(&standing, tenant))
+    }
+
+    /// Decides at the desk, over what stands as the tenant sees it, and writes.
+    pub(crate) async fn write(
+        &self,
+        tenant: &Tenant,
+        decide: impl FnOnce(&Seen<'_>, Millis) -> Result<Vec<NewChange>, Problem> + Send + 'static,
+    ) -> Result<Written, Problem> {
+        let holder = tenant.clone();
+        let decide = Box::new(move |standing: &crate::Standing, now| {
+            decide(&Seen::new(standing, &holder), now)
+        });
+        self.context.desk.submit(tenant.actor(), decide).await
+    }
+
+    /// Answers a report over the tenant's clicks.
+    pub(crate) async fn report(
+        &self,
+        tenant: &Tenant,
+        mut query: Query,
+    ) -> Result<Result<Answer, QueryError>, Problem> {
+        query.filters.extend(filters(tenant));
+        let only = self.home(tenant);
+        let rollups = self.context.rollups.clone();
+        self.turn(move || rollups.answer(&query, only.as_deref()))
+            .await
+    }
+
+    /// The partitions that hold the tenant's clicks, where they are not all.
+    pub(crate) fn home(&self, tenant: &Tenant) -> Option<Vec<PartitionId>> {
+        let Scope::Only(advertisers) = tenant.advertisers() else {
+            return None;
+        };
+        let home = |one: &_| PartitionId::of_advertiser(*one, self.partitions());
+        let mut partitions: Vec<PartitionId> = advertisers.iter().map(home).collect();
+        partitions.sort_unstable();
+        partitions.dedup();
+        Some(partitions)
+    }
+
+    /// Runs what takes its time on a thread of its own, a few at a time.
+    async fn turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        let turn = tokio::time::timeout(TURN, self.turns.clone().acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else {
+            return Err(Problem::unavailable("too many reads at a time", 1));
+        };
+        let done = tokio::task::spawn_blocking(move || {
+            let done = work();
+            drop(turn);
+            done
+        });
+        done.await
+            .map_err(|error| Problem::broken("the answer", error))
+    }
+}
+
+/// What every report of a tenant is filtered by.
+fn filters(tenant: &Tenant) -> Vec<Filter> {
+    let mut filters = Vec::new();
+    if let Scope::Only(advertisers) = tenant.advertisers() {
+        let numbers = advertisers.iter().map(|one| Key::Number(one.0.into()));
+        filters.push(Filter {
+            dimension: Dimension::Advertiser,
+            any_of: numbers.collect(),
+        });
+    }
+    if let PublisherScope::Only(publishers) = tenant.publishers() {
+        let numbers = publishers.iter().map(|one| Key::Number(one.0.into()));
+        filters.push(Filter {
+            dimension: Dimension::Publisher,
+            any_of: numbers.collect(),
+        });
+    }
+    filters
+}
