@@ -33,7 +33,8 @@ use crate::control::{OfferError, Sequencer, first_key, snapshot};
 use crate::data_dir::DataDir;
 use crate::exit::usage;
 use crate::worker::{
-    self, Faults, GaveUp, Heart, Identity, Patience, Progress, RunningWorker, Stores, Worker,
+    self, Faults, GaveUp, Heart, Identity, Patience, Progress, RunningWorker, SNAPSHOT_ORDINALS,
+    Stores, Worker,
 };
 
 mod keeper;
@@ -136,6 +137,7 @@ impl Node {
             ticked_ms,
             faults: faults.clone(),
             reload: reload.clone(),
+            progress: progress.clone(),
         };
         let edge_addresses = edge
             .as_ref()
@@ -328,6 +330,7 @@ fn begin_worker(
             Ok(Box::new(ledger) as Box<dyn Ledger + Send>)
         }),
         objects: dir.objects(),
+        snapshot_ordinals: SNAPSHOT_ORDINALS,
     };
     let owner = format!("node-{}", config.node.edge);
     let who = Identity {

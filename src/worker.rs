@@ -19,8 +19,9 @@ mod patience;
 mod place;
 mod progress;
 mod run;
+mod snapshots;
 
-pub(crate) use begin::{Identity, Stores};
+pub(crate) use begin::{Identity, SNAPSHOT_ORDINALS, Stores};
 pub(crate) use heart::{Faults, Heart, Part, check_start};
 pub(crate) use patience::{GaveUp, Patience};
 #[allow(unused_imports, reason = "the query service comes next")]

@@ -17,7 +17,7 @@ use crate::control::desk::{self, Submission};
 use crate::control::files::{Files, Look};
 use crate::control::{OfferError, Sequencer, snapshot};
 use crate::data_dir::DataDir;
-use crate::worker::{Faults, Part};
+use crate::worker::{Faults, Part, Progress};
 
 /// How often files are looked at. A changed file is read when it looks the same twice, so that
 /// one that is being written is not read by halves; a change takes effect within two looks.
@@ -48,6 +48,8 @@ pub(super) struct Keeper {
     pub(super) ticked_ms: Arc<AtomicU64>,
     pub(super) faults: Faults,
     pub(super) reload: Arc<Notify>,
+    /// How far the worker is; none without the role.
+    pub(super) progress: Option<Progress>,
 }
 
 impl Keeper {
@@ -145,13 +147,23 @@ impl Keeper {
     fn try_prune(&self) -> Result<(), tollgate_log::ReadError> {
         let now_ms = Clock::system().read().0;
         let (facts, personal) = self.retention;
-        if let Some(before) = end_of_old(&self.log.segments()?, now_ms, personal) {
+        if let Some(before) = self.passed(&self.log.segments()?, now_ms, personal) {
             self.log.expire_personal(before)?;
         }
-        if let Some(before) = end_of_old(&self.log.segments()?, now_ms, facts) {
+        if let Some(before) = self.passed(&self.log.segments()?, now_ms, facts) {
             self.log.expire_facts(before)?;
         }
         Ok(())
+    }
+
+    /// Where the records begin that are younger than `kept`, or that the worker still needs.
+    fn passed(&self, segments: &[SegmentInfo], now_ms: u64, kept: Duration) -> Option<Cursor> {
+        let needed = self.progress.as_ref().and_then(Progress::needed);
+        let old = end_of_old(segments, now_ms, kept)?;
+        let firsts = segments.iter().map(|segment| segment.first);
+        firsts
+            .filter(|first| *first <= old && needed.is_none_or(|needed| *first <= needed))
+            .max()
     }
 }
 

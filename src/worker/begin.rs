@@ -9,6 +9,7 @@ use tollgate_process::{ApplyVersion, State};
 use tollgate_store::lake::{LakeWriter, Objects};
 use tollgate_store::ledger::{Lease, Watermark};
 use tollgate_store::rollup::RollupWriter;
+use tollgate_store::snapshots::SnapshotStore;
 
 use super::books::{Books, OpenLedger, Trouble};
 use super::partition::{Begin, PartitionWorker};
@@ -16,12 +17,19 @@ use super::patience::{GaveUp, Patience};
 use super::place;
 use super::progress::{PartitionView, Progress};
 use super::run::{Slot, Worker};
+use super::snapshots::{self, Keeping};
 
 /// Where a worker writes.
 pub(crate) struct Stores {
     pub(crate) ledger: OpenLedger,
     pub(crate) objects: Arc<dyn Objects>,
+    /// Records of a partition after which its state is kept again.
+    pub(crate) snapshot_ordinals: u64,
 }
+
+/// What [`Stores::snapshot_ordinals`] is where nobody says otherwise: with 16 partitions, a start
+/// applies at most some 8 million records again.
+pub(crate) const SNAPSHOT_ORDINALS: u64 = 1 << 19;
 
 /// Who works.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +87,7 @@ impl<R> Worker<R> {
         }
         let progress = Progress::new(all.iter().copied(), start);
         let reader = reader(log, &all, &mut slots)?;
+        let keeping = Keeping::start(stores.objects).map_err(Unfit::Thread)?;
         for slot in &slots {
             if let Slot::Runs(partition, _) = slot {
                 progress.opened(partition.partition(), partition.open_minutes());
@@ -94,6 +103,8 @@ impl<R> Worker<R> {
             published_at: None,
             renewed_at: Instant::now(),
             rooted: None,
+            keeping,
+            snapshot_ordinals: stores.snapshot_ordinals,
         })
     }
 }
@@ -107,6 +118,9 @@ pub(crate) enum Unfit {
     /// The log cannot be read.
     #[error("the log cannot be read: {0}")]
     Log(#[from] ReadError),
+    /// The system gives no thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
 }
 
 impl From<GaveUp> for Unfit {
@@ -139,9 +153,15 @@ impl Opening<'_> {
         let halt = |error: tollgate_store::lake::LakeError| Trouble::Halt(error.to_string());
         let lake = LakeWriter::open(self.objects.clone(), partition).map_err(halt)?;
         let rollup = RollupWriter::open(self.objects.clone(), partition).map_err(halt)?;
+        let lowest = watermark.ordinal.min(lake.through()).min(rollup.through());
+        let store = SnapshotStore::new(self.objects.clone());
+        let found = snapshots::find(&store, partition, lowest, self.durable);
+        let found = found.map_err(|error| Trouble::Halt(error.to_string()))?;
+        let fresh = || (State::new(partition, ApplyVersion::V1), self.start);
+        let (state, from) = found.unwrap_or_else(fresh);
         let begin = Begin {
-            state: State::new(partition, ApplyVersion::V1),
-            from: self.start,
+            state,
+            from,
             epoch: lease.epoch,
             watermark,
             lake,

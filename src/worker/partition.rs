@@ -13,6 +13,7 @@ use super::pace::Pace;
 use super::patience::{GaveUp, Patience};
 use super::place;
 use super::progress::PartitionView;
+use super::snapshots::Keepsake;
 
 /// Records after which the open minute is posted although its minute goes on: a posting has at
 /// most two lines a click and some for currencies, which must stay below the ledger's limit.
@@ -27,6 +28,9 @@ const LAKE_ORDINALS_MAX: u64 = 32_768;
 
 /// Records after which the rollups are cut.
 const ROLLUP_ORDINALS_MAX: u64 = 131_072;
+
+/// A state is kept after this time of the log at the latest.
+const SNAPSHOT_MS: u64 = 15 * 60_000;
 
 /// An hour or a day is merged this long after its end, so that most of what is late has come.
 const MERGE_DELAY_MS: u64 = 10 * 60_000;
@@ -56,6 +60,8 @@ pub(super) struct PartitionWorker {
     published: Ordinal,
     changes: Vec<(ControlNumber, Result<(), String>)>,
     hits: Vec<RuleHit<'static>>,
+    /// Ordinal and clock of the last state that was handed over to be kept.
+    kept: (Ordinal, Millis),
     halt: Option<String>,
 }
 
@@ -91,9 +97,10 @@ impl PartitionWorker {
             ),
             published: begin.rollup.through(),
             rollup: begin.rollup,
-            state: begin.state,
             changes: Vec::new(),
             hits: Vec::new(),
+            kept: (begin.state.ordinal(), begin.state.clock()),
+            state: begin.state,
             halt: None,
         }
     }
@@ -408,6 +415,30 @@ impl PartitionWorker {
     /// Behind the last record that was applied.
     pub(super) fn cursor(&self) -> Cursor {
         self.cursor
+    }
+
+    /// Whether its state should be kept again.
+    pub(super) fn wants_snapshot(&self, ordinals: u64) -> bool {
+        let (ordinal, clock) = self.kept;
+        let is_time = self.state.clock().since(clock) >= SNAPSHOT_MS;
+        let records = self.state.ordinal().0.saturating_sub(ordinal.0);
+        self.halt.is_none() && records > 0 && (records >= ordinals || is_time)
+    }
+
+    /// What is kept. A record that halts leaves the state as it was, so the state always is the
+    /// one behind the cursor.
+    pub(super) fn keepsake(&self) -> Keepsake {
+        let lowest = self.posted.0.min(self.lake.through());
+        Keepsake {
+            state: self.state.clone(),
+            cursor: self.cursor,
+            lowest: lowest.min(self.rollup.through()),
+        }
+    }
+
+    /// It was handed over.
+    pub(super) fn has_snapshot(&mut self) {
+        self.kept = (self.state.ordinal(), self.state.clock());
     }
 
     /// How far it is.

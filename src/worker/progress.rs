@@ -26,6 +26,8 @@ struct Shared {
 struct Partition {
     view: PartitionView,
     open: Option<OpenMinutes>,
+    /// Records from here on are read again at a restart.
+    needed: Cursor,
     changes: ControlNumber,
     refused: BTreeMap<ControlNumber, String>,
 }
@@ -73,6 +75,7 @@ impl Progress {
             Mutex::new(Partition {
                 view: PartitionView::new(partition),
                 open: None,
+                needed: from,
                 changes: ControlNumber(0),
                 refused: BTreeMap::new(),
             })
@@ -110,6 +113,13 @@ impl Progress {
         partitions
             .filter_map(|one| Some((one.view.partition, one.open.clone()?)))
             .collect()
+    }
+
+    /// From where the log must be kept: a restart, and a partition that has stopped, read on from
+    /// here.
+    pub(crate) fn needed(&self) -> Option<Cursor> {
+        let partitions = self.0.partitions.iter().map(held);
+        partitions.map(|one| one.needed).min()
     }
 
     /// Waits until a change has come to `partition`, and says what became of it; money is posted
@@ -188,6 +198,13 @@ impl Progress {
         drop(one);
         if is_news {
             self.0.news.send_modify(|news| *news = news.wrapping_add(1));
+        }
+    }
+
+    /// A restart would read a partition's records from here on.
+    pub(super) fn needs(&self, partition: PartitionId, from: Cursor) {
+        if let Some(mut one) = self.of(partition) {
+            one.needed = from;
         }
     }
 

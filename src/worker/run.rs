@@ -13,6 +13,7 @@ use super::books::{Books, Trouble};
 use super::partition::PartitionWorker;
 use super::patience::{GaveUp, Patience};
 use super::progress::{PartitionView, Progress};
+use super::snapshots::Keeping;
 use super::{Faults, Part};
 
 /// How often reports are shown what is new: well within the second that is promised.
@@ -41,6 +42,8 @@ pub(crate) struct Worker<R> {
     pub(super) renewed_at: Instant,
     /// The hour whose root was published last, and those before it.
     pub(super) rooted: Option<Hour>,
+    pub(super) keeping: Keeping,
+    pub(super) snapshot_ordinals: u64,
 }
 
 /// A partition that runs, or one that could not be begun.
@@ -91,8 +94,30 @@ impl<R: Read> Worker<R> {
             Err(error) => self.cannot_read(&error, patience)?,
         };
         self.commit(patience)?;
+        self.keep();
         self.tell(step);
         Ok(step)
+    }
+
+    /// Hands over states whose turn it is. When a copy is taken is free: a state is a function of
+    /// the log up to its ordinal.
+    fn keep(&mut self) {
+        for slot in &mut self.slots {
+            if let Slot::Runs(partition, _) = slot
+                && partition.wants_snapshot(self.snapshot_ordinals)
+                && self.keeping.keep(|| partition.keepsake())
+            {
+                partition.has_snapshot();
+            }
+        }
+        for kept in self.keeping.kept() {
+            self.progress.needs(kept.partition, kept.needed);
+        }
+    }
+
+    /// Waits until what was handed over is kept.
+    pub(super) fn finish(&mut self) {
+        self.keeping.finish();
     }
 
     /// A disk that says no is asked again; damage stops every partition, since nobody can tell
@@ -301,7 +326,7 @@ fn run<R: Read>(mut worker: Worker<R>, log: &SegmentLog, mut patience: UntilStop
         if patience.stopping.load(Ordering::Relaxed) {
             let since = *last_orders.get_or_insert_with(Instant::now);
             if step.at_end || since.elapsed() > LAST_ORDERS {
-                return;
+                return worker.finish();
             }
         } else if step.at_end {
             let end = log.wait_durable_after(step.cursor, LOOK_AROUND);

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use tollgate_click::PartitionId;
 use tollgate_log::{MemoryLog, MemoryReader, ReadBudget};
 use tollgate_store::lake::LocalObjects;
-use tollgate_store::ledger::{Ledger, LedgerReads, SqliteLedger, books, verify};
+use tollgate_store::ledger::{Clicks, Ledger, LedgerReads, SqliteLedger, books, verify};
 
 use super::begin::{Identity, Stores, Unfit};
 use super::run::{Slot, Worker};
@@ -51,6 +51,7 @@ fn begin_as(
             life: life.clone(),
             inner: LocalObjects::new(folder),
         }),
+        snapshot_ordinals: 60,
     };
     let who = Identity {
         owner,
@@ -67,6 +68,7 @@ fn run(worker: &mut Worker<MemoryReader>, records_max: usize) -> Result<(), Gave
         ..ReadBudget::default()
     };
     while !worker.step(budget, &mut NoPatience)?.at_end {}
+    worker.finish();
     Ok(())
 }
 
@@ -194,5 +196,195 @@ fn a_worker_that_dies_again_and_again_leaves_what_an_undisturbed_one_leaves() {
             }
         }
         assert!(left(folder.path()) == want, "seed {seed}");
+    }
+}
+
+fn halts(worker: &Worker<MemoryReader>) -> Vec<Option<String>> {
+    worker.slots.iter().map(|slot| slot.view().halt).collect()
+}
+
+/// A start goes on from a snapshot, from the one before when that is damaged, and from the log's
+/// start when there is none; what is left is the same.
+#[test]
+fn a_start_takes_the_newest_snapshot_that_is_sound() {
+    let mut history = History::new(3);
+    history.go_on(150, 3);
+    let folder = folder();
+    let mut worker = begin(&history.log, folder.path(), &Life::without_end()).unwrap();
+    run(&mut worker, 40).unwrap();
+    drop(worker);
+    history.go_on(60, 3);
+    let (want, _) = undisturbed(&history.log);
+    let mut from = Vec::new();
+    loop {
+        let mut worker = begin(&history.log, folder.path(), &Life::without_end()).unwrap();
+        let at = worker.slots[0].view().ordinal.0;
+        if at == 0 {
+            run(&mut worker, 1_000).unwrap();
+            break;
+        }
+        drop(worker);
+        from.push(at);
+        // The part `state` of the newest snapshot, or the snapshot itself.
+        let snapshots = folder
+            .path()
+            .join(format!("snapshots/p0/{at:020}.snapshot"));
+        let damaged = match from.len() % 2 {
+            0 => snapshots,
+            _ => newest_part(&std::fs::read_to_string(&snapshots).unwrap(), folder.path()),
+        };
+        let mut bytes = std::fs::read(&damaged).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(&damaged, bytes).unwrap();
+    }
+    assert!(
+        from.len() >= 2 && from.is_sorted_by(|a, b| a > b),
+        "{from:?}"
+    );
+    assert!(left(folder.path()) == want);
+}
+
+/// The file of the part `state`: the last hash that the manifest names.
+fn newest_part(manifest: &str, folder: &Path) -> std::path::PathBuf {
+    let hashes = manifest.split(|c: char| !c.is_ascii_hexdigit());
+    let parts = folder.join("snapshots/p0/parts");
+    let files = hashes
+        .filter(|word| word.len() == 64)
+        .map(|hash| parts.join(hash));
+    files.filter(|file| file.exists()).next_back().unwrap()
+}
+
+#[test]
+fn a_second_worker_fences_the_first() {
+    let mut history = History::new(4);
+    history.go_on(70, 3);
+    let folder = folder();
+    let life = Life::without_end();
+    let mut first = begin(&history.log, folder.path(), &life).unwrap();
+    run(&mut first, 1_000).unwrap();
+    let mut second = begin(&history.log, folder.path(), &life).unwrap();
+    assert!(second.epoch() > first.epoch());
+    history.go_on(70, 3);
+    run(&mut first, 1_000).unwrap();
+    for halt in halts(&first) {
+        let told = halt.unwrap();
+        assert!(
+            told.contains("another worker has taken over with epoch 2"),
+            "{told}"
+        );
+    }
+    run(&mut second, 1_000).unwrap();
+    assert!(halts(&second).iter().all(Option::is_none));
+    drop((first, second));
+    assert!(
+        left(folder.path()) == undisturbed(&history.log).0,
+        "the fenced one left nothing"
+    );
+    // Another machine does not get the leases while they hold.
+    let other = begin_as("node-2", &history.log, folder.path(), &life).unwrap();
+    for halt in halts(&other) {
+        let told = halt.unwrap();
+        assert!(
+            told.contains("worker \"node-1\" holds the partition"),
+            "{told}"
+        );
+    }
+}
+
+/// The log says so too: a worker stops at the first tick of a later epoch, before it cuts
+/// anything, and a tick of an earlier one moves no clock.
+#[test]
+fn a_worker_stops_at_the_tick_of_its_successor() {
+    let mut history = History::new(5);
+    history.go_on(20, 2);
+    let folder = folder();
+    let mut worker = begin(&history.log, folder.path(), &Life::without_end()).unwrap();
+    run(&mut worker, 1_000).unwrap();
+    let clock = worker.slots[0].view().clock;
+    history.now = history.now.plus_ms(1_000);
+    history.tick(0);
+    run(&mut worker, 1_000).unwrap();
+    assert_eq!(worker.slots[0].view().clock, clock, "an older epoch");
+    history.now = history.now.plus_ms(120_000);
+    history.tick(9);
+    run(&mut worker, 1_000).unwrap();
+    for halt in halts(&worker) {
+        let told = halt.unwrap();
+        assert_eq!(
+            told,
+            "another worker has taken over with epoch 9; this one had 1"
+        );
+    }
+}
+
+/// A record of newer code, or one that is missing, stops its partition only.
+#[test]
+fn what_cannot_be_applied_stops_one_partition() {
+    let mut history = History::new(6);
+    history.go_on(30, 3);
+    history.raw(1, &[1, 99]);
+    history.go_on(90, 3);
+    let folder = folder();
+    let mut worker = begin(&history.log, folder.path(), &Life::without_end()).unwrap();
+    run(&mut worker, 1_000).unwrap();
+    let halts = halts(&worker);
+    assert!(
+        halts[1].as_ref().unwrap().contains("run a newer tollgate"),
+        "{halts:?}"
+    );
+    assert!(halts[0].is_none() && halts[2].is_none(), "{halts:?}");
+    let posted = |place: usize| worker.slots[place].view().posted;
+    assert!(posted(0) > posted(1) && posted(2) > posted(1));
+}
+
+/// One flipped bit in the last posting of a partition stops that partition, by name.
+#[test]
+fn a_corrupt_ledger_stops_the_partition_with_the_entrys_number() {
+    let mut history = History::new(7);
+    history.go_on(150, 3); // up to the tick that closes a minute
+    let folder = folder();
+    let path = folder.path().join("ledger.db");
+    let mut worker = begin(&history.log, folder.path(), &Life::without_end()).unwrap();
+    run(&mut worker, 1_000).unwrap();
+    drop(worker);
+    let mut ledger = SqliteLedger::open(&path).unwrap();
+    let lasts = (0..PARTITIONS).map(|number| {
+        let partition = PartitionId::new(number).unwrap();
+        let postings = ledger.watermark(partition).unwrap().postings;
+        ledger.chain(partition, postings - 1, 1).unwrap().remove(0)
+    });
+    let lasts: Vec<_> = lasts.collect();
+    let root = |clicks: Option<Clicks>| clicks.map(|clicks| clicks.root.0);
+    let clicked = lasts.iter().find_map(|last| {
+        let root = last
+            .posting
+            .lines
+            .iter()
+            .find_map(|line| root(line.clicks))?;
+        Some((last.partition, last.number, root))
+    });
+    let (partition, number, root) = clicked.unwrap();
+    ledger.checkpoint().unwrap();
+    drop(ledger);
+    let mut bytes = std::fs::read(&path).unwrap();
+    // Pages may hold old copies of the row too.
+    let places = (0..bytes.len() - 32).filter(|place| bytes[*place..][..32] == root);
+    let places: Vec<usize> = places.collect();
+    assert!(!places.is_empty());
+    places.iter().for_each(|place| bytes[*place] ^= 0x10);
+    std::fs::write(&path, bytes).unwrap();
+    history.go_on(70, 3);
+    let mut worker = begin(&history.log, folder.path(), &Life::without_end()).unwrap();
+    run(&mut worker, 1_000).unwrap();
+    for view in worker.slots.iter().map(Slot::view) {
+        if view.partition == partition {
+            let told = view.halt.unwrap();
+            let place = format!("partition {partition}, posting {number}, line");
+            assert!(told.contains(&place), "{told}");
+        } else {
+            assert_eq!(view.halt, None);
+            assert!(view.posted.0 > 200, "the others go on");
+        }
     }
 }
