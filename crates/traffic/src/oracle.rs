@@ -319,7 +319,7 @@ impl Oracle {
             ),
             Change::Key(new) => push(&mut self.keys, new.key, at, Some(new.scope)),
             Change::KeyRevoked(key) => push(&mut self.keys, key, at, None),
-            Change::Money(money) => self.money(money),
+            Change::Money(money) => self.money(money, at),
             _ => true,
         }
     }
@@ -330,7 +330,7 @@ impl Oracle {
     }
 
     /// A repeat is answered as the first was; other words under a known name are refused.
-    fn money(&mut self, money: Money) -> bool {
+    fn money(&mut self, money: Money, at: Millis) -> bool {
         if let Some((known, accepted, _)) = self.commands.get(&money.command) {
             return *known == money && *accepted;
         }
@@ -348,8 +348,8 @@ impl Oracle {
         if accepted {
             *self.balance.entry(advertiser).or_default() += money.amount.0;
         }
-        self.commands
-            .insert(money.command, (money, accepted, self.clock));
+        let at = at.max(self.clock);
+        self.commands.insert(money.command, (money, accepted, at));
         accepted
     }
 }

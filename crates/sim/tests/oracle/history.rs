@@ -98,6 +98,7 @@ struct World {
     now: u64,
     edges: Vec<Edge>,
     worker: (u64, u64),
+    embedded: bool,
     epoch: u64,
     changes: Vec<(Option<AdvertiserId>, u64)>,
     controls: u64,
@@ -124,6 +125,7 @@ impl World {
         }
         World {
             worker: (dice.random(), 0),
+            embedded: seed.is_multiple_of(2),
             dice,
             log: Vec::new(),
             now: START,
@@ -218,6 +220,11 @@ impl World {
     }
 
     fn broadcast(&mut self, record: &Record) {
+        // On one machine, worker and first edge write in one session.
+        let first = &self.edges[0];
+        if self.embedded && self.worker.0 != first.session {
+            self.worker = (first.session, 0);
+        }
         self.worker.1 += 1;
         let (session, sequence) = self.worker;
         let sent = Sent {
