@@ -31,9 +31,13 @@ pub(crate) struct Event {
 
 /// Admits a record. Up to the line that says so nothing is changed, so that a halted partition
 /// can try the record again.
-pub(crate) fn admit(state: &mut State, incoming: Incoming<'_>) -> Result<Admitted, Halt> {
+pub(crate) fn admit(
+    state: &mut State,
+    incoming: Incoming<'_>,
+    read: Result<Record, DecodeError>,
+) -> Result<Admitted, Halt> {
     let ordinal = state.next_ordinal()?;
-    let decoded = decode(incoming.facts, ordinal)?;
+    let decoded = readable(read, ordinal)?;
     if let Ok(Record::Control(control)) = &decoded {
         state.check_control(control, ordinal)?;
     }
@@ -95,10 +99,13 @@ fn ended(ordinal: Ordinal, effect: Effect) -> Admitted {
 }
 
 /// Damage is kept for later, bytes of newer code stop the partition.
-fn decode(facts: &[u8], ordinal: Ordinal) -> Result<Result<Record, DecodeError>, Halt> {
-    match Record::decode(facts) {
+fn readable(
+    read: Result<Record, DecodeError>,
+    ordinal: Ordinal,
+) -> Result<Result<Record, DecodeError>, Halt> {
+    match read {
         Err(error) if error.needs_newer_code() => Err(Halt::NewerCode { ordinal, error }),
-        decoded => Ok(decoded),
+        read => Ok(read),
     }
 }
 

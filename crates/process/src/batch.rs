@@ -6,13 +6,22 @@
 //! ([`State::release`]). The core does no I/O, so it asks: before a batch is applied, the worker
 //! reads 16 bytes for each of [`State::questions`] and hands them to [`State::answer`].
 
+use std::hint::black_box;
+
+use tollgate_click::codec::DecodeError;
 use tollgate_click::{ClickFacts, Record, Source};
 
 use crate::effects::{Effects, Halt, Incoming, Kind};
 use crate::state::State;
-use crate::state::nonces::{KeyPlace, NonceHours};
+use crate::state::nonces::{KeyPlace, Near, NonceHours};
+
+/// Records that are read and looked for at once, before the first of them is applied.
+const AHEAD: usize = 32;
 
 /// Applies records in their order and tells what each came to.
+///
+/// A look-up waits for memory, and the one after it waits for the first. So a few records are
+/// read first, and the places of their nonces and campaigns are touched; these waits overlap.
 ///
 /// # Errors
 ///
@@ -22,10 +31,44 @@ pub fn apply_all(
     records: &[Incoming<'_>],
     tell: &mut impl FnMut(Effects),
 ) -> Result<(), (usize, Halt)> {
-    for (place, record) in records.iter().enumerate() {
-        tell(crate::apply(state, *record).map_err(|halt| (place, halt))?);
+    let mut read = Vec::with_capacity(AHEAD);
+    let mut place = 0;
+    for ahead in records.chunks(AHEAD) {
+        read.extend(ahead.iter().map(|record| Record::decode(record.facts)));
+        touch(state, &read);
+        for (record, read) in ahead.iter().zip(read.drain(..)) {
+            tell(crate::apply_read(state, *record, read).map_err(|halt| (place, halt))?);
+            place += 1;
+        }
     }
     Ok(())
+}
+
+/// Reads what applying the records will read, so that it is at hand then. Each pass is short, so
+/// that the processor runs ahead of the memory it waits for.
+fn touch(state: &State, read: &[Result<Record, DecodeError>]) {
+    let mut near = [None; AHEAD];
+    for (near, facts) in near.iter_mut().zip(clicks(read)) {
+        if let Source::Signed { nonce, .. } = facts.source {
+            *near = state.clicked.near(facts.advertiser, nonce);
+        }
+    }
+    let lines = near.into_iter().flatten().map(Near::touch);
+    black_box(lines.fold(0, u64::wrapping_add));
+    let campaigns = clicks(read).map(|facts| (facts.advertiser, facts.campaign));
+    let slots = campaigns
+        .clone()
+        .map(|(of, campaign)| state.campaigns.touch_slot(of, campaign));
+    black_box(slots.fold(0, u64::wrapping_add));
+    let values = campaigns.map(|(of, campaign)| state.campaigns.touch(of, campaign));
+    black_box(values.fold(0, u64::wrapping_add));
+}
+
+fn clicks(read: &[Result<Record, DecodeError>]) -> impl Iterator<Item = &ClickFacts> + Clone {
+    read.iter().filter_map(|record| match record {
+        Ok(Record::Click(facts)) => Some(facts),
+        _ => None,
+    })
 }
 
 /// A key that lies in a part: 16 bytes to be read.

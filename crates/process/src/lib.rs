@@ -21,6 +21,9 @@ mod judge;
 pub mod state;
 mod tally;
 
+use tollgate_click::Record;
+use tollgate_click::codec::DecodeError;
+
 pub use batch::{Question, apply_all};
 pub use effects::{
     Closed, Effect, Effects, Ending, Halt, Incoming, Kind, MoneyRefusal, NotApplied, Reason,
@@ -36,7 +39,16 @@ pub use tally::{Counts, Tally};
 /// [`Halt`] when the partition must not go on: newer code is needed, or a control record is
 /// missing. Damage is no error, it ends as `quarantined`.
 pub fn apply(state: &mut State, incoming: Incoming<'_>) -> Result<Effects, Halt> {
-    let admitted = admit::admit(state, incoming)?;
+    apply_read(state, incoming, Record::decode(incoming.facts))
+}
+
+/// Applies a record that was read before.
+fn apply_read(
+    state: &mut State,
+    incoming: Incoming<'_>,
+    read: Result<Record, DecodeError>,
+) -> Result<Effects, Halt> {
+    let admitted = admit::admit(state, incoming, read)?;
     let hits = judge::judge(state, &admitted);
     Ok(account::account(state, admitted, hits))
 }

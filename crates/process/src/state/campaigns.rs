@@ -85,6 +85,25 @@ impl Campaigns {
         Some((place, campaign, *terms))
     }
 
+    /// First step of a look-up ahead: the slot.
+    pub(crate) fn touch_slot(&self, advertiser: AdvertiserId, campaign: CampaignId) -> u64 {
+        self.campaigns.touch_slot((advertiser, campaign)).into()
+    }
+
+    /// Second step of a look-up ahead: what a charge reads.
+    pub(crate) fn touch(&self, advertiser: AdvertiserId, campaign: CampaignId) -> u64 {
+        let campaign = self.campaigns.get((advertiser, campaign));
+        campaign.map_or(0, |campaign| {
+            let terms = campaign.terms.as_of(Millis::MAX);
+            let price = terms
+                .and_then(|terms| terms.price)
+                .map_or(0, |price| price.0);
+            price as u64
+                ^ campaign.spent.total().0 as u64
+                ^ u64::from(campaign.budgets.daily.is_some())
+        })
+    }
+
     /// A campaign, whenever it began.
     pub(crate) fn get(&self, advertiser: AdvertiserId, campaign: CampaignId) -> Option<&Campaign> {
         self.campaigns.get((advertiser, campaign))

@@ -2,10 +2,10 @@
 //! and a table with a fixed hash function finds their places.
 //!
 //! The order is the log's, so walking them gives the same on every machine; the table is never
-//! walked.
+//! walked. It is open addressing over 4 bytes a slot, at most half full; the key stands with the
+//! value, so that a look-up waits for memory twice: for the slot, and for the value itself.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 
 use tollgate_click::codec::{DecodeError, Reader};
 
@@ -19,14 +19,15 @@ pub(crate) struct Place(u32);
 /// them bounds their number.
 #[derive(Clone, Debug)]
 pub(crate) struct Dense<K, V> {
-    places: HashMap<K, u32, BuildHasherDefault<FixedHasher>>,
+    /// Places + 1, or 0; as many as a power of two.
+    slots: Vec<u32>,
     values: Vec<(K, V)>,
 }
 
 impl<K, V> Default for Dense<K, V> {
     fn default() -> Dense<K, V> {
         Dense {
-            places: HashMap::default(),
+            slots: Vec::new(),
             values: Vec::new(),
         }
     }
@@ -35,7 +36,19 @@ impl<K, V> Default for Dense<K, V> {
 impl<K: Copy + Eq + Hash, V> Dense<K, V> {
     /// Where the value of a key lies.
     pub(crate) fn place(&self, key: K) -> Option<Place> {
-        self.places.get(&key).copied().map(Place)
+        let mut slot = self.slot(key);
+        loop {
+            let place = self.slots.get(slot)?.checked_sub(1)?;
+            if self.values.get(place as usize)?.0 == key {
+                return Some(Place(place));
+            }
+            slot = (slot + 1) & (self.slots.len() - 1);
+        }
+    }
+
+    /// Reads the slot at which the look-up of a key begins: first step of a look-up ahead.
+    pub(crate) fn touch_slot(&self, key: K) -> u32 {
+        self.slots.get(self.slot(key)).copied().unwrap_or(0)
     }
 
     /// The value of a key.
@@ -62,10 +75,40 @@ impl<K: Copy + Eq + Hash, V> Dense<K, V> {
     /// Puts a value under a key that has none yet.
     pub(crate) fn push(&mut self, key: K, value: V) -> Place {
         let place = self.values.len() as u32; // a control record each: 2^32 fit in no memory
-        let before = self.places.insert(key, place);
-        assert!(before.is_none(), "a key has one place for good");
+        assert!(self.place(key).is_none(), "a key has one place for good");
         self.values.push((key, value));
+        if self.values.len() * 2 > self.slots.len() {
+            self.grow();
+        } else {
+            self.enter(key, place);
+        }
         Place(place)
+    }
+
+    fn grow(&mut self) {
+        self.slots = vec![0; (self.slots.len() * 2).max(8)];
+        let keys: Vec<K> = self.values.iter().map(|(key, _)| *key).collect();
+        (0..)
+            .zip(keys)
+            .for_each(|(place, key)| self.enter(key, place));
+    }
+
+    /// Notes a place in the first slot that is free.
+    fn enter(&mut self, key: K, place: u32) {
+        let mut slot = self.slot(key);
+        while let Some(taken) = self.slots.get_mut(slot) {
+            if *taken == 0 {
+                *taken = place + 1;
+                return;
+            }
+            slot = (slot + 1) & (self.slots.len() - 1);
+        }
+    }
+
+    fn slot(&self, key: K) -> usize {
+        let mut hasher = FixedHasher::default();
+        key.hash(&mut hasher);
+        hasher.finish() as usize & self.slots.len().wrapping_sub(1)
     }
 
     /// All in the order in which they were made.

@@ -20,7 +20,8 @@ mod table;
 
 use old::OldRun;
 pub(crate) use parts::{NonceDirectory, Piece, part_name};
-use table::Table;
+pub(crate) use table::Near;
+use table::{Table, mix};
 
 pub(crate) const HOUR_MS: u64 = 3_600_000;
 
@@ -99,12 +100,10 @@ impl NonceHours {
         self.answers.insert(place, key);
     }
 
-    /// Reads the place where a nonce would lie, so that it is at hand when it is used.
-    pub(crate) fn touch(&self, advertiser: AdvertiserId, nonce: Nonce) -> u64 {
+    /// Where a nonce would lie, to be touched before it is used.
+    pub(crate) fn near(&self, advertiser: AdvertiserId, nonce: Nonce) -> Option<Near<'_>> {
         let (hour, key) = placed(advertiser, nonce);
-        self.hours
-            .get(&hour)
-            .map_or(0, |tables| tables.young.touch(key))
+        Some(self.hours.get(&hour)?.young.near(mix(key)))
     }
 
     /// Makes runs of what came to hours that had ended by that instant.

@@ -108,3 +108,27 @@ pub(crate) fn header(hour: u64, keys: usize) -> [u8; HEADER_BYTES] {
         .for_each(|(to, from)| *to = from);
     header
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::order;
+    use super::*;
+
+    #[test]
+    fn each_key_lies_at_one_of_its_places_and_few_others_have_one() {
+        for count in [0, 1, 31, 32, 33, 5_000] {
+            let odd = |number: u64| u128::from(number).wrapping_mul(0x9E37_79B9_7F4A_7C15) << 9 | 1;
+            let mut keys: Vec<u128> = (0..count).map(odd).collect();
+            keys.sort_by_key(|key| order(*key));
+            let run = OldRun::new(7, &keys);
+            for (place, key) in keys.iter().enumerate() {
+                assert!(
+                    run.places(*key).any(|found| found == place),
+                    "{place} of {count}"
+                );
+            }
+            let strange = (0..10_000).filter(|n| run.places(odd(*n) - 1).next().is_some());
+            assert!(strange.count() < 25, "of {count}");
+        }
+    }
+}

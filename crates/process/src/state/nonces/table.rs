@@ -3,9 +3,9 @@
 //! - A slot is a key, 0 is an empty slot (the key 0 itself stands in `spilled`). Slots lie in
 //!   lines of four, a line of the processor's cache, so a look-up mostly touches one line.
 //! - A key's home line rises with its hash, so a table grows in one pass over memory.
-//! - Past 2^14 keys the table is cut into 256 shards of slightly different size. They grow on
-//!   their own and at different times: no growth moves more than 1/256 of a large table, and
-//!   the whole is never more than a few percent off the mean of 26 bytes a key (load 0.5 to
+//! - Past 2^14 keys the table is cut into 64 shards of slightly different size. They grow on
+//!   their own and at different times: no growth moves more than 1/64 of a large table, and the
+//!   whole is never more than a few percent off the mean of 26 bytes a key (load 0.5 to
 //!   0.75 of 16 bytes).
 //! - A key that finds `PROBES` lines full goes into an ordered set. Chance does not do that;
 //!   one who makes keys whose hashes collide gains a logarithm, not a scan.
@@ -23,7 +23,7 @@ const LINE: usize = 4;
 const LINES_MIN: usize = 4;
 
 /// Shards of a table that has grown up.
-const SHARDS: usize = 256;
+const SHARDS: usize = 64;
 
 /// More keys than this are cut into shards.
 const WHOLE_MAX: usize = 1 << 14;
@@ -34,17 +34,17 @@ const PROBES: usize = 64;
 /// A set of keys.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Table {
-    shards: Vec<Arc<Shard>>,
+    shards: Vec<Shard>,
 }
 
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Debug)]
 struct Shard {
-    lines: Vec<Line>,
+    lines: Arc<[Line]>,
     /// Keys in `lines`.
     keys: usize,
     /// With so many keys it grows before it takes another.
     keys_max: usize,
-    spilled: BTreeSet<u128>,
+    spilled: Arc<BTreeSet<u128>>,
 }
 
 #[derive(Clone, Copy, Default, Debug)]
@@ -72,29 +72,35 @@ pub(crate) fn scale(hash: u64, count: usize) -> usize {
     ((u128::from(hash) * count as u128) >> 64) as usize
 }
 
+/// The first line of a key's probes rises with the hash below the bits that have chosen the
+/// shard.
+fn home(hash: u64, lines: usize) -> usize {
+    scale(hash.rotate_left(SHARDS.trailing_zeros()), lines)
+}
+
 impl Table {
     /// Adds a key; false when it was there.
     pub(crate) fn insert(&mut self, key: u128) -> bool {
         let hash = mix(key);
         let place = scale(hash, self.shards.len());
         let Some(shard) = self.shards.get_mut(place) else {
-            self.shards.push(Arc::new(Shard::new(key, hash)));
+            self.shards.push(Shard::new(key, hash));
             return true;
         };
-        let shard = Arc::make_mut(shard);
         let new = shard.insert(key, hash);
-        if new && shard.len() > WHOLE_MAX && self.shards.len() == 1 {
+        if new && self.shards.len() == 1 && self.len() > WHOLE_MAX {
             self.split();
         }
         new
     }
 
-    /// Reads the place where a key would lie, so that the line is at hand when it is asked for.
-    pub(crate) fn touch(&self, key: u128) -> u64 {
-        let hash = mix(key);
+    /// The lines in which a key of that hash would lie, to be touched before it is asked for.
+    pub(crate) fn near(&self, hash: u64) -> Near<'_> {
         let shard = self.shards.get(scale(hash, self.shards.len()));
-        let line = shard.and_then(|shard| shard.lines.get(shard.home(hash)));
-        line.map_or(0, |Line([first, ..])| *first as u64)
+        Near {
+            lines: shard.map_or(&[], |shard| &shard.lines),
+            hash,
+        }
     }
 
     /// How many keys there are.
@@ -104,7 +110,7 @@ impl Table {
 
     /// Bytes of memory held, without the few that do not grow.
     pub(crate) fn memory_bytes(&self) -> usize {
-        let each = |shard: &Arc<Shard>| shard.lines.capacity() * size_of::<Line>();
+        let each = |shard: &Shard| size_of_val::<[Line]>(&shard.lines);
         self.shards.iter().map(each).sum()
     }
 
@@ -125,7 +131,7 @@ impl Table {
                 shard.insert(key, hash);
             }
         }
-        self.shards = shards.into_iter().map(Arc::new).collect();
+        self.shards = shards;
     }
 }
 
@@ -138,10 +144,10 @@ impl Shard {
 
     fn of_lines(lines: usize) -> Shard {
         Shard {
-            lines: vec![Line::default(); lines],
+            lines: std::iter::repeat_n(Line::default(), lines).collect(),
             keys: 0,
             keys_max: lines * LINE * 3 / 4,
-            spilled: BTreeSet::new(),
+            spilled: Arc::default(),
         }
     }
 
@@ -149,9 +155,8 @@ impl Shard {
         self.keys + self.spilled.len()
     }
 
-    /// Rises with the hash below the eight bits that have chosen the shard.
     fn home(&self, hash: u64) -> usize {
-        scale(hash.rotate_left(8), self.lines.len())
+        home(hash, self.lines.len())
     }
 
     fn insert(&mut self, key: u128, hash: u64) -> bool {
@@ -159,11 +164,12 @@ impl Shard {
             self.grow();
         }
         if key == 0 {
-            return self.spilled.insert(key);
+            return Arc::make_mut(&mut self.spilled).insert(key);
         }
         let mut at = self.home(hash);
+        let lines = Arc::make_mut(&mut self.lines);
         for _ in 0..PROBES {
-            let Some(Line(slots)) = self.lines.get_mut(at) else {
+            let Some(Line(slots)) = lines.get_mut(at) else {
                 break;
             };
             for slot in slots {
@@ -176,18 +182,9 @@ impl Shard {
                     return true;
                 }
             }
-            at = self.after(at);
+            at = if at + 1 < lines.len() { at + 1 } else { 0 };
         }
-        self.spilled.insert(key)
-    }
-
-    /// The next line; after the last comes the first.
-    fn after(&self, line: usize) -> usize {
-        if line + 1 < self.lines.len() {
-            line + 1
-        } else {
-            0
-        }
+        Arc::make_mut(&mut self.spilled).insert(key)
     }
 
     fn grow(&mut self) {
@@ -197,7 +194,7 @@ impl Shard {
         for key in slots
             .copied()
             .filter(|key| *key != 0)
-            .chain(smaller.spilled)
+            .chain(smaller.spilled.iter().copied())
         {
             self.insert(key, mix(key));
         }
@@ -209,6 +206,21 @@ impl Shard {
         let mut keys: Vec<u128> = keys.chain(self.spilled.iter().copied()).collect();
         keys.sort_unstable_by_key(|key| order(*key));
         keys
+    }
+}
+
+/// A line that is about to be asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Near<'t> {
+    lines: &'t [Line],
+    hash: u64,
+}
+
+impl Near<'_> {
+    /// Reads the line.
+    pub(crate) fn touch(self) -> u64 {
+        let line = self.lines.get(home(self.hash, self.lines.len()));
+        line.map_or(0, |Line([first, ..])| *first as u64)
     }
 }
 
