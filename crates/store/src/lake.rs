@@ -25,8 +25,15 @@ pub mod errors;
 pub mod objects;
 
 pub mod columns;
+pub(crate) mod groups;
+mod numbering;
+pub mod words;
+
 pub(crate) mod decode;
 mod encode;
+mod hybrid;
+mod pages;
+mod unpage;
 
 pub(crate) mod listing;
 pub(crate) mod places;

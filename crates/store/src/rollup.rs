@@ -6,6 +6,9 @@
 //! | `uniques` | a campaign's hour with a sketch of its visitors | at cuts; joined when a day is merged |
 //! | `hours` | as `minutes`, by hour | when a day is merged |
 //! | `campaigns` | an hour by advertiser, campaign, event, outcome, currency | when a day is merged |
+//! | `publishers` | an hour by publisher, event, outcome, currency | when a day is merged |
+//! | `audience` | an hour by event, country, agent class, outcome, reason, currency | when a day is merged |
+//! | `campaign_days`, `publisher_days`, `audience_days` | a day of the same | when a month is folded |
 //!
 //! What holds:
 //!
@@ -19,20 +22,28 @@
 //! Files, watermark, merges and damage are as in [`crate::lake`].
 
 mod cells;
-mod groups;
+mod filling;
+mod shapes;
+mod sketch;
 mod uniques;
+
+mod months;
 mod writer;
 
 mod query;
 mod read;
 mod sums;
 
-pub use cells::{CAMPAIGNS, HOURS, MINUTES};
+pub use cells::MINUTES;
+pub use months::Month;
 pub use query::{
     Answer, AnswerRow, Dimension, FILTER_VALUES_MAX, Filter, Key, Limits, Metric, Query,
     QueryError, ROWS_MAX,
 };
 pub use read::Rollups;
+pub use shapes::{
+    AUDIENCE, AUDIENCE_DAYS, CAMPAIGN_DAYS, CAMPAIGNS, HOURS, PUBLISHER_DAYS, PUBLISHERS,
+};
 pub use uniques::UNIQUES;
 pub use writer::{Day, OpenMinutes, RollupWriter};
 

@@ -3,9 +3,9 @@
 //! No type of a Parquet or Arrow crate is seen here or above: an engine's line can change without
 //! touching a trait.
 
-use std::collections::HashMap;
-
 use sha2::{Digest, Sha256};
+
+use super::words::Words;
 
 /// What a file of one kind holds.
 #[derive(Debug)]
@@ -16,7 +16,12 @@ pub struct Schema {
     pub version: u32,
     /// The columns, in their order in the file.
     pub fields: &'static [Field],
+    /// Rows of one row group at most; with it grows what a reader must read to see one row.
+    pub group_rows: usize,
 }
+
+/// Rows of a row group of tables that are read by the hour.
+pub(crate) const GROUP_ROWS: usize = 1 << 17;
 
 /// One column of a [`Schema`].
 #[derive(Debug)]
@@ -69,9 +74,6 @@ pub enum Coding {
     SplitBloom,
 }
 
-/// Texts that are searched one by one.
-const FEW_TEXTS: usize = 16;
-
 /// Rows as columns.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Table {
@@ -99,10 +101,8 @@ pub enum Values {
     Flag(Vec<bool>),
     /// [`Kind::Uuid`] and [`Kind::Bytes16`].
     Bytes16(Vec<[u8; 16]>),
-    /// [`Kind::Word`].
+    /// [`Kind::Word`] and [`Kind::Bytes`].
     Word(Words),
-    /// [`Kind::Bytes`].
-    Bytes(Vec<Vec<u8>>),
 }
 
 /// A value of a row.
@@ -124,85 +124,6 @@ pub enum Value<'a> {
     Word(&'a str),
     /// Of [`Kind::Bytes`].
     Bytes(&'a [u8]),
-}
-
-/// Texts of few different values: each is kept once and rows hold its number.
-#[derive(Clone, Default, Debug)]
-pub struct Words {
-    /// A number per row, an index into `texts`.
-    pub rows: Vec<u32>,
-    texts: Vec<String>,
-    numbers: HashMap<String, u32>,
-}
-
-impl PartialEq for Words {
-    fn eq(&self, other: &Words) -> bool {
-        self.rows.len() == other.rows.len() && self.iter().eq(other.iter())
-    }
-}
-
-impl Eq for Words {}
-
-impl Words {
-    /// The number of a text, new if it was not there. Rows often repeat the text of the row
-    /// before, and most columns have a handful of texts: both are found without hashing.
-    pub fn number(&mut self, text: &str) -> u32 {
-        if let Some(last) = self.rows.last().filter(|last| self.text(**last) == text) {
-            return *last;
-        }
-        let found = if self.texts.len() <= FEW_TEXTS {
-            self.texts
-                .iter()
-                .position(|known| known == text)
-                .map(|at| at as u32)
-        } else {
-            self.numbers.get(text).copied()
-        };
-        if let Some(number) = found {
-            return number;
-        }
-        // A file has fewer rows than this can count.
-        let number = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
-        self.texts.push(text.to_owned());
-        self.numbers.insert(text.to_owned(), number);
-        number
-    }
-
-    /// Appends a row.
-    pub fn push(&mut self, text: &str) {
-        let number = self.number(text);
-        self.rows.push(number);
-    }
-
-    /// The text of a number.
-    pub fn text(&self, number: u32) -> &str {
-        let text = self.texts.get(number as usize);
-        text.map_or("", String::as_str)
-    }
-
-    /// The different texts, by number.
-    pub fn texts(&self) -> &[String] {
-        &self.texts
-    }
-
-    /// The text of every row.
-    pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.rows.iter().map(|number| self.text(*number))
-    }
-
-    /// For every number its place in the alphabet, so that rows sort alike whatever the order
-    /// in which texts were met.
-    pub fn ranks(&self) -> Vec<u32> {
-        let mut sorted: Vec<(&String, usize)> = self.texts.iter().zip(0..).collect();
-        sorted.sort();
-        let mut ranks = vec![0; sorted.len()];
-        for ((_, number), rank) in sorted.into_iter().zip(0..) {
-            if let Some(place) = ranks.get_mut(number) {
-                *place = rank;
-            }
-        }
-        ranks
-    }
 }
 
 impl Table {
@@ -258,7 +179,9 @@ impl Table {
     /// Bytes; empty where there are none.
     pub fn bytes(&self, field: usize, row: usize) -> &[u8] {
         match self.columns.get(field).map(|column| &column.values) {
-            Some(Values::Bytes(values)) => values.get(row).map_or(&[], Vec::as_slice),
+            Some(Values::Word(words)) => {
+                words.rows.get(row).map_or(&[], |number| words.get(*number))
+            }
             _ => &[],
         }
     }
@@ -312,30 +235,15 @@ impl Table {
 
 impl Column {
     fn new(field: &Field) -> Column {
-        let values = match field.kind {
-            Kind::U32 => Values::I32(Vec::new()),
-            Kind::U64 | Kind::I64 | Kind::Time => Values::I64(Vec::new()),
-            Kind::Flag => Values::Flag(Vec::new()),
-            Kind::Uuid | Kind::Bytes16 => Values::Bytes16(Vec::new()),
-            Kind::Word => Values::Word(Words::default()),
-            Kind::Bytes => Values::Bytes(Vec::new()),
-        };
         Column {
-            values,
+            values: Values::new(field.kind),
             present: field.optional.then(Vec::new),
         }
     }
 
     /// Number of rows.
     pub fn len(&self) -> usize {
-        match &self.values {
-            Values::I32(values) => values.len(),
-            Values::I64(values) => values.len(),
-            Values::Flag(values) => values.len(),
-            Values::Bytes16(values) => values.len(),
-            Values::Word(words) => words.rows.len(),
-            Values::Bytes(values) => values.len(),
-        }
+        self.values.len()
     }
 
     /// Whether there are no rows.
@@ -359,8 +267,8 @@ impl Column {
             (Values::I64(values), Value::I64(value)) => values.push(value),
             (Values::Flag(values), Value::Flag(value)) => values.push(value),
             (Values::Bytes16(values), Value::Bytes16(value)) => values.push(value),
-            (Values::Word(words), Value::Word(text)) => words.push(text),
-            (Values::Bytes(values), Value::Bytes(value)) => values.push(value.to_vec()),
+            (Values::Word(words), Value::Word(text)) => words.push(text.as_bytes()),
+            (Values::Word(words), Value::Bytes(bytes)) => words.push(bytes),
             (values, value) => {
                 debug_assert_eq!(value, Value::None, "a value is not of its column's kind");
                 values.push_default();
@@ -374,12 +282,7 @@ impl Column {
             Values::I64(values) => Values::I64(gather(values, rows)),
             Values::Flag(values) => Values::Flag(gather(values, rows)),
             Values::Bytes16(values) => Values::Bytes16(gather(values, rows)),
-            Values::Word(words) => Values::Word(Words {
-                rows: gather(&words.rows, rows),
-                texts: words.texts.clone(),
-                numbers: words.numbers.clone(),
-            }),
-            Values::Bytes(values) => Values::Bytes(gather(values, rows)),
+            Values::Word(words) => Values::Word(words.take(rows)),
         };
         let present = self.present.as_ref();
         Column {
@@ -394,12 +297,7 @@ impl Column {
             (Values::I64(values), Values::I64(more)) => values.extend(more),
             (Values::Flag(values), Values::Flag(more)) => values.extend(more),
             (Values::Bytes16(values), Values::Bytes16(more)) => values.extend(more),
-            (Values::Bytes(values), Values::Bytes(more)) => values.extend(more),
-            (Values::Word(words), Values::Word(more)) => {
-                let texts = more.texts.iter();
-                let renumbered: Vec<u32> = texts.map(|text| words.number(text)).collect();
-                words.rows.extend(gather(&renumbered, &more.rows));
-            }
+            (Values::Word(words), Values::Word(more)) => words.append(&more),
             _ => {} // Tables of one schema have columns of one kind.
         }
         if let (Some(present), Some(more)) = (&mut self.present, other.present) {
@@ -416,42 +314,71 @@ impl Column {
             Values::I64(values) => hash_all(hasher, values, |value| value.to_le_bytes()),
             Values::Flag(values) => hash_all(hasher, values, |value| [u8::from(value)]),
             Values::Bytes16(values) => hash_all(hasher, values, |value| value),
-            Values::Word(words) => hash_words(hasher, words),
-            Values::Bytes(values) => {
-                for value in values {
-                    hasher.update((value.len() as u64).to_le_bytes());
-                    hasher.update(value);
-                }
-            }
+            Values::Word(words) => words.hash(hasher),
         }
     }
 }
 
 impl Values {
+    /// None.
+    pub(crate) fn new(kind: Kind) -> Values {
+        match kind {
+            Kind::U32 => Values::I32(Vec::new()),
+            Kind::U64 | Kind::I64 | Kind::Time => Values::I64(Vec::new()),
+            Kind::Flag => Values::Flag(Vec::new()),
+            Kind::Uuid | Kind::Bytes16 => Values::Bytes16(Vec::new()),
+            Kind::Word | Kind::Bytes => Values::Word(Words::default()),
+        }
+    }
+
+    /// Number of rows.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Values::I32(values) => values.len(),
+            Values::I64(values) => values.len(),
+            Values::Flag(values) => values.len(),
+            Values::Bytes16(values) => values.len(),
+            Values::Word(words) => words.rows.len(),
+        }
+    }
+
     fn push_default(&mut self) {
         match self {
             Values::I32(values) => values.push(0),
             Values::I64(values) => values.push(0),
             Values::Flag(values) => values.push(false),
             Values::Bytes16(values) => values.push([0; 16]),
-            Values::Word(words) => words.push(""),
-            Values::Bytes(values) => values.push(Vec::new()),
+            Values::Word(words) => words.push(b""),
         }
     }
 }
 
 /// The values of those rows; rows that are not there are left out.
-fn gather<T: Clone>(values: &[T], rows: &[u32]) -> Vec<T> {
-    let found = rows.iter().filter_map(|row| values.get(*row as usize));
-    found.cloned().collect()
+pub(crate) fn gather<T: Copy + PartialEq>(values: &[T], rows: &[u32]) -> Vec<T> {
+    // Many columns have one value in all rows, and the others differ early.
+    match values.first() {
+        Some(first) if values.iter().all(|value| value == first) => vec![*first; rows.len()],
+        _ => {
+            let found = rows.iter().filter_map(|row| values.get(*row as usize));
+            found.copied().collect()
+        }
+    }
 }
 
-/// Hashes fixed values through a buffer: a hasher is slow on short pieces.
-fn hash_all<T: Copy, const N: usize>(
+/// Hashes fixed values: a single one where all are equal, else all of them, through a buffer, for
+/// a hasher is slow on short pieces.
+pub(crate) fn hash_all<T: Copy + PartialEq, const N: usize>(
     hasher: &mut Sha256,
     values: &[T],
     bytes: impl Fn(T) -> [u8; N],
 ) {
+    let first = values.first();
+    if let Some(first) = first.filter(|first| values.iter().all(|value| value == *first)) {
+        hasher.update([1]);
+        hasher.update(bytes(*first));
+        return;
+    }
+    hasher.update([0]);
     let mut buffer = Vec::with_capacity(512 * N);
     for chunk in values.chunks(512) {
         buffer.clear();
@@ -460,38 +387,4 @@ fn hash_all<T: Copy, const N: usize>(
         }
         hasher.update(&buffer);
     }
-}
-
-/// Texts in the order of the alphabet and then a rank per row: the order in which a writer met
-/// the texts leaves no trace.
-fn hash_words(hasher: &mut Sha256, words: &Words) {
-    let mut used = vec![false; words.texts.len()];
-    for number in &words.rows {
-        if let Some(used) = used.get_mut(*number as usize) {
-            *used = true;
-        }
-    }
-    let ranks = words.ranks();
-    let mut sorted: Vec<&str> = words.texts.iter().map(String::as_str).collect();
-    sorted.sort_unstable();
-    let mut by_rank = vec![false; used.len()];
-    for (used, rank) in used.into_iter().zip(&ranks) {
-        if let Some(place) = by_rank.get_mut(*rank as usize) {
-            *place = used;
-        }
-    }
-    // Ranks among the texts that rows use.
-    let mut dense = Vec::with_capacity(by_rank.len());
-    let mut next = 0u32;
-    for (text, used) in sorted.into_iter().zip(by_rank) {
-        dense.push(next);
-        if used {
-            next += 1;
-            hasher.update((text.len() as u64).to_le_bytes());
-            hasher.update(text);
-        }
-    }
-    let rank_of = gather(&dense, &ranks);
-    let rows = gather(&rank_of, &words.rows);
-    hash_all(hasher, &rows, |rank| rank.to_le_bytes());
 }

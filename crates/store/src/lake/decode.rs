@@ -9,8 +9,7 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use parquet::bloom_filter::Sbbf;
-use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
-use parquet::data_type::{ByteArray, DataType};
+use parquet::column::reader::{ColumnReader, get_column_reader};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 use parquet::file::reader::{ChunkReader, Length};
@@ -18,10 +17,11 @@ use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::file::statistics::Statistics;
 use tollgate_click::{Ordinal, PartitionId};
 
-use super::columns::{Column, Field, Kind, Schema, Table, Values, Words};
+use super::columns::{Coding, Column, Field, Schema, Table, Values};
 use super::encode::{SEAL, filter_ranges, hex, keys};
 use super::errors::LakeError;
 use super::objects::Objects;
+use super::unpage;
 
 /// What is read at first: holds the footer of nearly every file.
 const TAIL: u64 = 64 * 1024;
@@ -198,6 +198,18 @@ impl SealedFile {
         group: usize,
         field: usize,
     ) -> Result<Column, LakeError> {
+        self.part(objects, group, field, 0..self.group_rows(group))
+    }
+
+    /// Some rows of a column of a group. The whole chunk is read, for its checksum; only pages
+    /// that hold such rows are decoded.
+    fn part(
+        &self,
+        objects: &dyn Objects,
+        group: usize,
+        field: usize,
+        rows: Range<usize>,
+    ) -> Result<Column, LakeError> {
         let missing = || LakeError::corrupt(&self.name, "a column is missing");
         let metadata = self.metadata.row_groups().get(group).ok_or_else(missing)?;
         let chunk = metadata.columns().get(field).ok_or_else(missing)?;
@@ -206,12 +218,17 @@ impl SealedFile {
         let index = group * self.schema.fields.len() + field;
         let sum = self.chunk_sums.get(index).copied();
         let piece = self.read(objects, start..start + length, sum)?;
-        let rows = self.group_rows(group);
-        let column = SerializedPageReader::new(Arc::new(piece), chunk, rows, None)
-            .map(|pages| get_column_reader(chunk.column_descr_ptr(), Box::new(pages)))
-            .and_then(|reader| read_column(reader, kind, rows));
+        let pages = SerializedPageReader::new(Arc::new(piece), chunk, self.group_rows(group), None);
+        let column = pages.and_then(|pages| {
+            if kind.coding == Coding::Delta {
+                let reader = get_column_reader(chunk.column_descr_ptr(), Box::new(pages));
+                read_delta(reader, kind, rows.clone())
+            } else {
+                unpage::read(pages, kind, rows.clone())
+            }
+        });
         let column = column.map_err(|error| LakeError::corrupt(&self.name, error))?;
-        if column.len() == rows {
+        if column.len() == rows.len() {
             Ok(column)
         } else {
             Err(LakeError::corrupt(&self.name, "a column is short"))
@@ -229,8 +246,18 @@ impl SealedFile {
         objects: &dyn Objects,
         group: usize,
     ) -> Result<Table, LakeError> {
+        self.part_table(objects, group, 0..self.group_rows(group))
+    }
+
+    /// Some rows of a group.
+    pub(crate) fn part_table(
+        &self,
+        objects: &dyn Objects,
+        group: usize,
+        rows: Range<usize>,
+    ) -> Result<Table, LakeError> {
         let fields = 0..self.schema.fields.len();
-        let columns = fields.map(|field| self.column(objects, group, field));
+        let columns = fields.map(|field| self.part(objects, group, field, rows.clone()));
         Ok(Table {
             columns: columns.collect::<Result<_, _>>()?,
         })
@@ -358,75 +385,31 @@ impl ChunkReader for Piece {
     }
 }
 
-fn read_column(reader: ColumnReader, field: &Field, rows: usize) -> Result<Column, ParquetError> {
-    let wrong = || ParquetError::General(format!("column {} is not of its kind", field.name));
-    let is_16 = |value: &[u8]| <[u8; 16]>::try_from(value).ok();
-    let (values, present) = match (field.kind, reader) {
-        (Kind::U32, ColumnReader::Int32ColumnReader(reader)) => {
-            let (values, present) = read(reader, field, rows, |value| Some(*value))?;
-            (Values::I32(values), present)
-        }
-        (Kind::U64 | Kind::I64 | Kind::Time, ColumnReader::Int64ColumnReader(reader)) => {
-            let (values, present) = read(reader, field, rows, |value| Some(*value))?;
-            (Values::I64(values), present)
-        }
-        (Kind::Flag, ColumnReader::BoolColumnReader(reader)) => {
-            let (values, present) = read(reader, field, rows, |value| Some(*value))?;
-            (Values::Flag(values), present)
-        }
-        (Kind::Uuid | Kind::Bytes16, ColumnReader::FixedLenByteArrayColumnReader(reader)) => {
-            let (values, present) = read(reader, field, rows, |value| is_16(value.data()))?;
-            (Values::Bytes16(values), present)
-        }
-        (Kind::Word, ColumnReader::ByteArrayColumnReader(reader)) => {
-            let mut words = Words::default();
-            let (rows, present) = read(reader, field, rows, |value: &ByteArray| {
-                Some(words.number(std::str::from_utf8(value.data()).ok()?))
-            })?;
-            words.rows = rows;
-            (Values::Word(words), present)
-        }
-        (Kind::Bytes, ColumnReader::ByteArrayColumnReader(reader)) => {
-            let (values, present) = read(reader, field, rows, |value: &ByteArray| {
-                Some(value.data().to_vec())
-            })?;
-            (Values::Bytes(values), present)
-        }
-        _ => return Err(wrong()),
-    };
-    Ok(Column { values, present })
-}
-
-type Read<V> = (Vec<V>, Option<Vec<bool>>);
-
-/// Reads all values of a chunk and puts the default where a row has none.
-fn read<T: DataType, V: Clone + Default>(
-    mut reader: ColumnReaderImpl<T>,
+/// Columns of differences are left to the library; all rows have a value in them.
+fn read_delta(
+    reader: ColumnReader,
     field: &Field,
-    rows: usize,
-    mut convert: impl FnMut(&T::T) -> Option<V>,
-) -> Result<Read<V>, ParquetError> {
-    let mut found: Vec<T::T> = Vec::with_capacity(rows);
-    let mut levels: Vec<i16> = Vec::new();
-    let mut left = rows;
-    while left > 0 {
-        let levels = field.optional.then_some(&mut levels);
-        let (records, _, _) = reader.read_records(left, levels, None, &mut found)?;
-        if records == 0 {
-            break; // The caller compares the number of rows.
+    rows: Range<usize>,
+) -> Result<Column, ParquetError> {
+    let values = match reader {
+        ColumnReader::Int32ColumnReader(mut reader) => {
+            let mut values = Vec::with_capacity(rows.len());
+            reader.skip_records(rows.start)?;
+            reader.read_records(rows.len(), None, None, &mut values)?;
+            Values::I32(values)
         }
-        left -= records;
-    }
-    let wrong = || ParquetError::General(format!("column {} has a wrong value", field.name));
-    let mut found = found.iter().map(|value| convert(value).ok_or_else(wrong));
-    if !field.optional {
-        return Ok((found.collect::<Result<_, _>>()?, None));
-    }
-    let mut values = Vec::with_capacity(rows);
-    let present: Vec<bool> = levels.iter().map(|level| *level == 1).collect();
-    for is_present in &present {
-        let value = if *is_present { found.next() } else { None };
-        values.push(value.transpose()?.unwrap_or_default());
-    }
-    Ok((values, Some(present)))
+        ColumnReader::Int64ColumnReader(mut reader) => {
+            let mut values = Vec::with_capacity(rows.len());
+            reader.skip_records(rows.start)?;
+            reader.read_records(rows.len(), None, None, &mut values)?;
+            Values::I64(values)
+        }
+        _ => {
+            let name = field.name;
+            let wrong = format!("column {name} is not of its kind");
+            return Err(ParquetError::General(wrong));
+        }
+    };
+    let present = None;
+    Ok(Column { values, present })
 }

@@ -3,7 +3,7 @@
 //! | bytes | what |
 //! |---|---|
 //! | 4 | `PAR1` |
-//! | | row groups of at most [`GROUP_ROWS_MAX`] rows: column chunks, then bloom filters |
+//! | | row groups of at most [`Schema::group_rows`] rows: column chunks, then bloom filters |
 //! | 4 | `TGS1` |
 //! | 4 | CRC32C of all that follows, little-endian |
 //! | | Parquet footer, with our keys below |
@@ -20,13 +20,12 @@
 //! | `tollgate.rows` | SHA-256 of the rows, see [`Table::hash`] |
 //! | `tollgate.sums` | CRC32C of every chunk and then of every filter, 8 hex digits each |
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use parquet::basic::ZstdLevel;
 use parquet::basic::{Compression, Encoding, LogicalType, Repetition, TimeUnit, Type as Physical};
 use parquet::column::writer::ColumnWriter;
-use parquet::data_type::{ByteArray, DataType, FixedLenByteArray};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, RowGroupMetaData};
 use parquet::file::properties::{
@@ -36,24 +35,11 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{ColumnPath, Type, TypePtr};
 
 use super::columns::{Coding, Column, Field, Kind, Schema, Table, Values};
-
-/// Rows of one row group; with it grows what a reader must decode to see one row.
-pub(crate) const GROUP_ROWS_MAX: usize = 1 << 17;
-
-/// How often a bloom filter says yes to a value that is not there. Filters have a power of two
-/// of bytes: a full row group gets a byte a row at this rate, and two at a slightly lower one.
-const FALSE_POSITIVES: f64 = 0.03;
-
-/// Compression of zstd: level 1 is within a few percent of level 3 on our columns and twice as
-/// fast.
-const ZSTD_LEVEL: i32 = 1;
+use super::pages::{self, PAGE_ROWS_MAX, Press, ZSTD_LEVEL};
 
 /// Files of fewer rows are not compressed: zstd sets up a context per column, which costs more
 /// than such a column has bytes.
 const COMPRESSED_ROWS_MIN: usize = 256;
-
-/// Values that are copied at once, to stay in the cache.
-const SLICE: usize = 1024;
 
 pub(crate) const SEAL: &[u8; 4] = b"TGS1";
 
@@ -73,18 +59,27 @@ pub(crate) fn encode(
     table: &Table,
     more: &[(&str, String)],
 ) -> Result<Vec<u8>, ParquetError> {
-    let properties = Arc::new(properties(schema, table.rows().min(GROUP_ROWS_MAX))?);
-    let mut writer = SerializedFileWriter::new(Vec::new(), parquet_schema(schema)?, properties)?;
     let rows = table.rows();
-    for start in (0..rows).step_by(GROUP_ROWS_MAX) {
-        let end = rows.min(start + GROUP_ROWS_MAX);
+    let compresses = rows >= COMPRESSED_ROWS_MIN;
+    let mut press = Press::new(compresses)?;
+    let properties = Arc::new(properties(schema, compresses)?);
+    let mut writer = SerializedFileWriter::new(Vec::new(), parquet_schema(schema)?, properties)?;
+    let descriptions = writer.schema_descr().columns().to_vec();
+    for start in (0..rows).step_by(schema.group_rows) {
+        let end = rows.min(start + schema.group_rows);
         let mut group = writer.next_row_group()?;
-        for column in &table.columns {
-            let Some(mut writer) = group.next_column()? else {
-                return Err(ParquetError::General("more columns than fields".into()));
-            };
-            write_column(writer.untyped(), column, start..end)?;
-            writer.close()?;
+        let columns = schema.fields.iter().zip(&table.columns);
+        for (column, description) in columns.zip(&descriptions) {
+            if column.0.coding == Coding::Delta {
+                let Some(mut writer) = group.next_column()? else {
+                    return Err(ParquetError::General("more columns than fields".into()));
+                };
+                write_delta(writer.untyped(), column.1, start..end)?;
+                writer.close()?;
+            } else {
+                let description = Arc::clone(description);
+                pages::write_chunk(&mut group, &mut press, description, column, start..end)?;
+            }
         }
         group.close()?;
     }
@@ -107,37 +102,30 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn properties(schema: &Schema, group_rows: usize) -> Result<WriterProperties, ParquetError> {
-    let compression = if group_rows < COMPRESSED_ROWS_MIN {
-        Compression::UNCOMPRESSED
-    } else {
+fn properties(schema: &Schema, compresses: bool) -> Result<WriterProperties, ParquetError> {
+    let compression = if compresses {
         Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?)
+    } else {
+        Compression::UNCOMPRESSED
     };
     let mut builder = WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_1_0)
         .set_created_by("tollgate".to_owned())
         .set_compression(compression)
         .set_max_row_group_row_count(None)
-        .set_write_batch_size(SLICE)
+        .set_data_page_row_count_limit(PAGE_ROWS_MAX)
+        .set_write_batch_size(1024)
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_offset_index_disabled(true)
+        .set_dictionary_enabled(false)
         .set_bloom_filter_position(BloomFilterPosition::AfterRowGroup);
-    for field in schema.fields {
+    let deltas = schema
+        .fields
+        .iter()
+        .filter(|field| field.coding == Coding::Delta);
+    for field in deltas {
         let path = ColumnPath::from(field.name);
-        let dictionary = field.coding == Coding::Dictionary;
-        builder = builder.set_column_dictionary_enabled(path.clone(), dictionary);
-        let encoding = match field.coding {
-            Coding::Dictionary | Coding::Plain => Encoding::PLAIN,
-            Coding::Delta => Encoding::DELTA_BINARY_PACKED,
-            Coding::Split | Coding::SplitBloom => Encoding::BYTE_STREAM_SPLIT,
-        };
-        builder = builder.set_column_encoding(path.clone(), encoding);
-        if field.coding == Coding::SplitBloom {
-            builder = builder
-                .set_column_bloom_filter_enabled(path.clone(), true)
-                .set_column_bloom_filter_fpp(path.clone(), FALSE_POSITIVES)
-                .set_column_bloom_filter_max_ndv(path, group_rows as u64);
-        }
+        builder = builder.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
     }
     Ok(builder.build())
 }
@@ -181,72 +169,20 @@ fn parquet_field(field: &Field) -> Result<Type, ParquetError> {
         .build()
 }
 
-fn write_column(
+/// Columns of differences are left to the library; all rows have a value in them.
+fn write_delta(
     writer: &mut ColumnWriter<'_>,
     column: &Column,
-    rows: std::ops::Range<usize>,
+    rows: Range<usize>,
 ) -> Result<(), ParquetError> {
-    let present = column.present.as_ref();
-    let present = present.and_then(|present| present.get(rows.clone()));
     match (&column.values, writer) {
         (Values::I32(values), ColumnWriter::Int32ColumnWriter(writer)) => {
-            write(writer, values.get(rows), present, |values| values.to_vec())
+            writer.write_batch(values.get(rows).unwrap_or_default(), None, None)?;
         }
         (Values::I64(values), ColumnWriter::Int64ColumnWriter(writer)) => {
-            write(writer, values.get(rows), present, |values| values.to_vec())
+            writer.write_batch(values.get(rows).unwrap_or_default(), None, None)?;
         }
-        (Values::Flag(values), ColumnWriter::BoolColumnWriter(writer)) => {
-            write(writer, values.get(rows), present, |values| values.to_vec())
-        }
-        (Values::Bytes16(values), ColumnWriter::FixedLenByteArrayColumnWriter(writer)) => {
-            write(writer, values.get(rows), present, |values| {
-                let all = Bytes::copy_from_slice(values.as_flattened());
-                let pieces = (0..values.len()).map(|index| index * 16);
-                let pieces = pieces.map(|at| ByteArray::from(all.slice(at..at + 16)));
-                pieces.map(FixedLenByteArray::from).collect()
-            })
-        }
-        (Values::Word(words), ColumnWriter::ByteArrayColumnWriter(writer)) => {
-            let texts = words.texts().iter();
-            let texts: Vec<ByteArray> = texts
-                .map(|text| ByteArray::from(Bytes::copy_from_slice(text.as_bytes())))
-                .collect();
-            write(writer, words.rows.get(rows), present, |numbers| {
-                let found = numbers
-                    .iter()
-                    .filter_map(|number| texts.get(*number as usize));
-                found.cloned().collect()
-            })
-        }
-        (Values::Bytes(values), ColumnWriter::ByteArrayColumnWriter(writer)) => {
-            write(writer, values.get(rows), present, |values| {
-                let copies = values.iter().map(|value| Bytes::copy_from_slice(value));
-                copies.map(ByteArray::from).collect()
-            })
-        }
-        _ => Err(ParquetError::General("a column is not of its kind".into())),
-    }
-}
-
-/// Writes values slice by slice, leaving out rows without one.
-fn write<T: DataType, V: Clone>(
-    writer: &mut parquet::column::writer::ColumnWriterImpl<'_, T>,
-    values: Option<&[V]>,
-    present: Option<&[bool]>,
-    convert: impl Fn(&[V]) -> Vec<T::T>,
-) -> Result<(), ParquetError> {
-    let values = values.unwrap_or_default();
-    let Some(present) = present else {
-        for slice in values.chunks(SLICE) {
-            writer.write_batch(&convert(slice), None, None)?;
-        }
-        return Ok(());
-    };
-    for (slice, present) in values.chunks(SLICE).zip(present.chunks(SLICE)) {
-        let levels: Vec<i16> = present.iter().map(|present| i16::from(*present)).collect();
-        let there = slice.iter().zip(present).filter(|(_, present)| **present);
-        let there: Vec<V> = there.map(|(value, _)| value.clone()).collect();
-        writer.write_batch(&convert(&there), Some(&levels), None)?;
+        _ => return Err(ParquetError::General("a column is not of its kind".into())),
     }
     Ok(())
 }

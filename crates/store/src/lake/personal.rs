@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use tollgate_click::{Ordinal, Personal};
 
 use super::clicks::LakeRow;
-use super::columns::{Coding, Field, Kind, Schema, Table, Value};
+use super::columns::{Coding, Field, GROUP_ROWS, Kind, Schema, Table, Value};
 
 const fn bytes(name: &'static str) -> Field {
     Field {
@@ -37,6 +37,7 @@ const ORDINAL: Field = Field {
 pub static PERSONAL: Schema = Schema {
     name: "personal",
     version: 1,
+    group_rows: GROUP_ROWS,
     fields: &[
         ORDINAL,
         noise("digest", false),
@@ -58,6 +59,7 @@ pub static PERSONAL: Schema = Schema {
 pub static RECORDS: Schema = Schema {
     name: "records",
     version: 1,
+    group_rows: GROUP_ROWS,
     fields: &[
         ORDINAL,
         Field {

@@ -6,7 +6,7 @@
 //! | `<root>/manifests/dt=2026-11-23/hour=21/p3.manifest` | the merged files of that hour |
 //! | `<root>/catalogs/p3.catalog` | how far the partition is written, and its files since |
 //!
-//! A store whose unit is the day has no `hour=`. Merging two files gives the name of both ranges,
+//! A store whose unit is the day has no `hour=`, one of months says `dt=2026-11`. Merging two files gives the name of both ranges,
 //! so a name never means two things.
 
 use tollgate_click::{Millis, Ordinal, PartitionId};
@@ -32,21 +32,20 @@ pub(crate) struct Plan {
 pub(crate) enum Grain {
     Hour,
     Day,
+    Month,
 }
 
-/// The number of an hour or day since the Unix epoch, by the plan's grain.
+/// The number of an hour, day or month since the Unix epoch, by the plan's grain.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Unit(pub(crate) u32);
 
 impl Grain {
     pub(crate) fn of(self, at: Millis) -> Unit {
-        Unit(u32::try_from(at.0.min(Millis::MAX.0) / self.ms()).unwrap_or(u32::MAX))
-    }
-
-    pub(crate) fn ms(self) -> u64 {
+        let of = |ms: u64| u32::try_from(at.0.min(Millis::MAX.0) / ms).unwrap_or(u32::MAX);
         match self {
-            Grain::Hour => 3_600_000,
-            Grain::Day => 86_400_000,
+            Grain::Hour => Unit(of(3_600_000)),
+            Grain::Day => Unit(of(86_400_000)),
+            Grain::Month => Unit(month_of(of(86_400_000))),
         }
     }
 }
@@ -84,6 +83,10 @@ impl Plan {
                 format!("{root}/{table}/{day}/hour={:02}", number % 24)
             }
             Grain::Day => format!("{root}/{table}/{}", dt(number)),
+            Grain::Month => {
+                let (year, month) = (1970 + number / 12, 1 + number % 12);
+                format!("{root}/{table}/dt={year:04}-{month:02}")
+            }
         }
     }
 }
@@ -124,9 +127,27 @@ pub(crate) fn parse_hour(name: &str) -> Option<u32> {
 const ERA_DAYS: u64 = 146_097; // days of 400 Gregorian years
 const EPOCH: u64 = 719_468; // days from 0000-03-01 to 1970-01-01
 
-/// `dt=YYYY-MM-DD` of a day since the epoch, in the Gregorian calendar. Years are counted from
-/// March, so that the leap day is the last of its year.
+/// `dt=YYYY-MM-DD` of a day since the epoch.
 fn dt(day: u32) -> String {
+    let (year, month, day) = date(day);
+    format!("dt={year:04}-{month:02}-{day:02}")
+}
+
+/// The month of a day.
+pub(crate) fn month_of(day: u32) -> u32 {
+    let (year, month, _) = date(day);
+    u32::try_from((year - 1970) * 12 + month - 1).unwrap_or(u32::MAX)
+}
+
+/// The first day of a month.
+pub(crate) fn first_day(month: u32) -> u32 {
+    let (year, month) = (1970 + u64::from(month) / 12, 1 + u64::from(month) % 12);
+    day_number(year, month, 1).unwrap_or(u32::MAX)
+}
+
+/// Year, month and day in the Gregorian calendar. Years are counted from March, so that the leap
+/// day is the last of its year.
+fn date(day: u32) -> (u64, u64, u64) {
     let days = u64::from(day) + EPOCH;
     let (era, of_era) = (days / ERA_DAYS, days % ERA_DAYS);
     let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
@@ -138,8 +159,7 @@ fn dt(day: u32) -> String {
     } else {
         march_month - 9
     };
-    let year = era * 400 + year + u64::from(month <= 2);
-    format!("dt={year:04}-{month:02}-{day:02}")
+    (era * 400 + year + u64::from(month <= 2), month, day)
 }
 
 fn day_number(year: u64, month: u64, day: u64) -> Option<u32> {
@@ -180,6 +200,17 @@ mod tests {
             assert_eq!(parse_dt(&dt(day)), Some(day), "{}", dt(day));
         }
         assert_eq!(Grain::Day.of(Millis::MAX), Unit(3_257_812));
+    }
+
+    #[test]
+    fn every_day_lies_in_its_month() {
+        for month in 0..1200 {
+            let days = first_day(month)..first_day(month + 1);
+            assert!((28..=31).contains(&days.len()), "{month}: {days:?}");
+            assert!(days.clone().all(|day| month_of(day) == month), "{month}");
+        }
+        assert_eq!(first_day(682), 20_758); // 2026-11-01
+        assert_eq!(Grain::Month.of(Millis(20_780 * 86_400_000)), Unit(682));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tollgate_click::{ClickId, Ordinal, PartitionId};
 
 use super::clicks::{self, At, StoredRow};
-use super::columns::{Column, Table};
+use super::columns::{Column, Table, Values};
 use super::decode::{SealedFile, reading};
 use super::errors::LakeError;
 use super::listing::Listed;
@@ -230,8 +230,8 @@ impl Lake {
         file: &SealedFile,
         (group, row, before): (usize, usize, usize),
     ) -> Result<Found, LakeError> {
-        let whole = file.group_table(&*self.objects, group)?;
-        let stored = clicks::stored(&whole, row, file.name())?;
+        let one = file.part_table(&*self.objects, group, row..row + 1)?;
+        let stored = clicks::stored(&one, 0, file.name())?;
         Ok(Found {
             personal: self.personal_of(view, listed.unit, stored.judgement.ordinal)?,
             row: stored,
@@ -262,10 +262,9 @@ impl Lake {
                 if bounds.is_some_and(|(low, high)| !(low..=high).contains(&ordinal.0)) {
                     continue;
                 }
-                let table = file.group_table(objects, group)?;
-                let row = (0..table.rows()).find(|row| table.u64(0, *row) == ordinal.0);
-                if let Some(row) = row {
-                    return Ok(Some(personal::stored(&table, row)));
+                if let Some(row) = row_with(&file.column(objects, group, 0)?, ordinal) {
+                    let one = file.part_table(objects, group, row..row + 1)?;
+                    return Ok(Some(personal::stored(&one, 0)));
                 }
             }
         }
@@ -274,11 +273,21 @@ impl Lake {
 }
 
 fn rows_with(ids: &Column, id: ClickId) -> Vec<usize> {
-    let super::columns::Values::Bytes16(values) = &ids.values else {
+    let Values::Bytes16(values) = &ids.values else {
         return Vec::new();
     };
     let rows = values.iter().enumerate();
     rows.filter(|(_, value)| **value == id.bytes())
         .map(|(row, _)| row)
         .collect()
+}
+
+/// The row of an ordinal; rows of a file of personal parts are sorted by it.
+fn row_with(ordinals: &Column, Ordinal(ordinal): Ordinal) -> Option<usize> {
+    let Values::I64(values) = &ordinals.values else {
+        return None;
+    };
+    values
+        .binary_search_by_key(&ordinal, |value| *value as u64)
+        .ok()
 }

@@ -141,6 +141,12 @@ impl Shelf {
         self.catalog.files.iter().map(|file| file.unit).collect()
     }
 
+    /// The last ordinal of the files of a unit that no manifest covers.
+    pub(crate) fn last_unmerged(&self, unit: Unit) -> Option<Ordinal> {
+        let files = self.catalog.files.iter().filter(|file| file.unit == unit);
+        files.map(|file| file.last).max()
+    }
+
     /// Merges the files of a unit.
     pub(crate) fn merge(&mut self, unit: Unit, merger: &dyn Merger) -> Result<(), LakeError> {
         let name = self.plan.manifest(unit, self.partition);
@@ -220,7 +226,7 @@ impl Shelf {
         settled.map_err(|error| LakeError::io(&folder, error))
     }
 
-    /// Writes files of a unit that no batch has: made from the merged ones.
+    /// Writes a file that belongs to no batch: made from others.
     pub(crate) fn put(&mut self, sheet: &Sheet<'_>) -> Result<Listed, LakeError> {
         let Sheet {
             table,
@@ -311,6 +317,7 @@ impl Shelf {
         merger: &dyn Merger,
         merged: &mut Vec<Listed>,
     ) -> Result<(), LakeError> {
+        let mut rows = None;
         for table in self.plan.derived {
             let mut there = old.files.iter().filter(|file| file.table == *table);
             let there = there.find(|file| (file.first, file.last) == (base.first, base.last));
@@ -318,11 +325,15 @@ impl Shelf {
                 merged.push(*file);
                 continue;
             }
+            let rows = match &mut rows {
+                Some(rows) => rows,
+                none => none.insert(self.read(base)?),
+            };
             let sheet = Sheet {
                 table: *table,
                 unit: base.unit,
                 ordinals: (base.first, base.last),
-                rows: &merger.derive(*table, &self.read(base)?)?,
+                rows: &merger.derive(*table, rows)?,
                 bounds: (base.low, base.high),
             };
             merged.push(self.put(&sheet)?);
@@ -342,7 +353,7 @@ impl Shelf {
     }
 
     /// Deletes the files of a unit that its manifest has replaced.
-    fn sweep(&self, unit: Unit) -> Result<(), LakeError> {
+    pub(crate) fn sweep(&self, unit: Unit) -> Result<(), LakeError> {
         let name = self.plan.manifest(unit, self.partition);
         let manifest = Listing::load(&*self.objects, self.plan, &name)?.unwrap_or_default();
         for (table, schema) in self.plan.tables.iter().enumerate() {
@@ -391,6 +402,15 @@ impl View {
         })
     }
 
+    /// Files of another plan that have manifests and no catalog.
+    pub(crate) fn without_catalog(plan: &'static Plan, partition: PartitionId) -> View {
+        View {
+            partition,
+            plan,
+            catalog: Listing::default(),
+        }
+    }
+
     /// The last ordinal that the view holds.
     pub(crate) fn through(&self) -> Ordinal {
         self.catalog.through
@@ -405,6 +425,14 @@ impl View {
         let name = self.plan.manifest(unit, self.partition);
         let manifest = Listing::load(objects, self.plan, &name)?.unwrap_or_default();
         Ok(uncovered(&manifest, &self.catalog, unit))
+    }
+
+    /// Files of a unit that no merge has seen, after an ordinal.
+    pub(crate) fn unmerged(&self, unit: Unit, after: Ordinal) -> Vec<Listed> {
+        let files = self.catalog.files.iter().copied();
+        files
+            .filter(|file| file.unit == unit && file.last > after)
+            .collect()
     }
 
     /// The name of a file of the view.

@@ -3,6 +3,7 @@
 mod crash;
 pub(crate) mod crash_disk;
 mod damage;
+mod pages;
 pub(crate) mod sample;
 
 use std::path::Path;
@@ -33,7 +34,7 @@ fn local(root: &Path) -> Arc<dyn Objects> {
 }
 
 /// All files below a folder with their bytes.
-fn files(root: &Path) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn files(root: &Path) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {

@@ -1,11 +1,13 @@
-//! Cells of a rollup: how many clicks of one kind in one minute, and what they cost.
+//! Cells of a rollup: how many clicks of one kind in one span of time, and what they cost.
 //!
-//! All rollup tables have the same columns. A coarser one has the first minute of its hour in
-//! `minute`, and zero or nothing in dimensions that it does not keep.
+//! In memory a cell is a key of six words that sorts as the columns of a file do, so that adding up
+//! equal cells is sorting them and joining neighbours. All rollup tables have the same columns. A
+//! coarser one has the first minute of its hour or day in `minute`, and zero or nothing in
+//! dimensions that it does not keep.
 
 use tollgate_click::{AgentClass, ClickFacts, Currency, Judgement, Outcome};
 
-use super::groups::Groups;
+use super::shapes::Shape;
 use crate::lake::columns::{Coding, Field, Kind, Schema, Table, Value, Values};
 use crate::lake::{Event, LakeError};
 
@@ -18,7 +20,8 @@ const fn field(name: &'static str, kind: Kind, coding: Coding) -> Field {
     }
 }
 
-const FIELDS: &[Field] = &[
+/// The columns of every table of cells.
+pub(crate) const FIELDS: &[Field] = &[
     field("advertiser", Kind::U32, Coding::Dictionary),
     field("campaign", Kind::U64, Coding::Dictionary),
     field("minute", Kind::U32, Coding::Delta),
@@ -57,280 +60,338 @@ pub(crate) enum At {
 /// Columns that say which cell it is; the others are sums.
 pub(crate) const KEYS: usize = At::Clicks as usize;
 
+/// Rows of one row group of a rollup: one campaign's report reads few others.
+pub(crate) const GROUP_ROWS_MAX: usize = 1 << 15;
+
 /// Per minute, over all dimensions.
-pub static MINUTES: Schema = Schema {
-    name: "minutes",
-    version: 1,
-    fields: FIELDS,
-};
+pub static MINUTES: Schema = schema("minutes");
 
-/// Per hour, over all dimensions.
-pub static HOURS: Schema = Schema {
-    name: "hours",
-    version: 1,
-    fields: FIELDS,
-};
+pub(crate) const fn schema(name: &'static str) -> Schema {
+    Schema {
+        name,
+        version: 1,
+        fields: FIELDS,
+        group_rows: GROUP_ROWS_MAX,
+    }
+}
 
-/// Per hour, over advertiser, campaign, event, outcome and currency.
-pub static CAMPAIGNS: Schema = Schema {
-    name: "campaigns",
-    version: 1,
-    fields: FIELDS,
-};
+/// A cell.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Cell {
+    key: [u64; 6],
+    clicks: u64,
+    charge: i64,
+}
 
-/// Columns that [`CAMPAIGNS`] keeps.
-pub(crate) const KEPT_BY_CAMPAIGNS: [At; 6] = [
-    At::Advertiser,
-    At::Campaign,
-    At::Minute,
-    At::Event,
-    At::Outcome,
-    At::Currency,
-];
+/// Which cell it is. Names stand as codes that sort like the alphabet, 0 for none.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+struct Kinds {
+    advertiser: u32,
+    campaign: u64,
+    minute: u32,
+    publisher: u32,
+    ad: u64,
+    placement: u64,
+    event: u8,
+    country: [u8; 2],
+    agent_class: u8,
+    outcome: u8,
+    /// A number of [`Names::reasons`], of at most 24 bits.
+    reason: u32,
+    currency: [u8; 3],
+}
 
-/// Cells that are being filled.
-pub(crate) struct Filling {
-    groups: Groups,
-    clicks: Vec<u64>,
-    charges: Vec<i64>,
+/// Codes for names, and back.
+#[derive(Clone, Debug)]
+pub(crate) struct Names {
+    /// By code less one.
+    events: Vec<&'static str>,
+    classes: Vec<&'static str>,
+    outcomes: Vec<&'static str>,
+    /// By number; the first is empty. There are as many as rules and checks.
     reasons: Vec<String>,
 }
 
-impl Filling {
-    pub(crate) fn new() -> Filling {
-        Filling {
-            groups: Groups::new(6),
-            clicks: Vec::new(),
-            charges: Vec::new(),
+impl Names {
+    pub(crate) fn new() -> Names {
+        Names {
+            events: sorted(&Event::ALL.map(Event::name)),
+            classes: sorted(&AgentClass::ALL.map(AgentClass::name)),
+            outcomes: sorted(&Outcome::ALL.map(Outcome::name)),
             reasons: vec![String::new()],
         }
     }
 
-    /// Counts a click or impression.
-    pub(crate) fn count(
+    /// The cell of one click or impression.
+    pub(crate) fn cell(
         &mut self,
         event: Event,
         facts: &ClickFacts,
         judgement: &Judgement,
         reason: &str,
-    ) -> Result<(), LakeError> {
-        let letters = facts
-            .country
-            .code()
-            .map_or([0, 0], |code| code.map(|it| it as u8));
-        let currency = judgement.currency.map_or([0; 3], Currency::bytes);
-        let [a, b, c] = currency.map(u64::from);
-        let [first, second] = letters.map(u64::from);
-        let minute = facts.reported_at().minute();
-        let key = [
-            facts.campaign.0,
-            facts.ad.0,
-            facts.placement.0,
-            (u64::from(facts.advertiser.0) << 32) | u64::from(facts.publisher.0),
-            (u64::from(minute.0) << 32) | (a << 16) | (b << 8) | c,
-            (self.reason(reason) << 40)
-                | (first << 32)
-                | (second << 24)
-                | ((event as u64) << 16)
-                | ((facts.agent_class as u64) << 8)
-                | judgement.outcome as u64,
-        ];
-        let cell = self.groups.number(&key);
-        if cell == self.clicks.len() {
-            self.clicks.push(0);
-            self.charges.push(0);
-        }
-        let (Some(clicks), Some(charge)) = (self.clicks.get_mut(cell), self.charges.get_mut(cell))
-        else {
-            return Err(LakeError::Overflow);
+    ) -> Cell {
+        let letters = facts.country.code();
+        let kinds = Kinds {
+            advertiser: facts.advertiser.0,
+            campaign: facts.campaign.0,
+            minute: facts.reported_at().minute().0,
+            publisher: facts.publisher.0,
+            ad: facts.ad.0,
+            placement: facts.placement.0,
+            event: code(&self.events, event.name()),
+            country: letters.map_or([0; 2], |letters| letters.map(|letter| letter as u8)),
+            agent_class: code(&self.classes, facts.agent_class.name()),
+            outcome: code(&self.outcomes, judgement.outcome.name()),
+            reason: self.reason(reason),
+            currency: judgement.currency.map_or([0; 3], Currency::bytes),
         };
-        let sum = charge
-            .checked_add(judgement.charge.0)
-            .ok_or(LakeError::Overflow)?;
-        *clicks = clicks.checked_add(1).ok_or(LakeError::Overflow)?;
-        *charge = sum;
-        Ok(())
+        Cell {
+            key: kinds.key(),
+            clicks: 1,
+            charge: judgement.charge.0,
+        }
     }
 
-    /// Takes the cells out, as a table of [`MINUTES`].
-    pub(crate) fn take(&mut self) -> Result<Table, LakeError> {
-        let full = std::mem::replace(self, Filling::new());
+    /// The rows of a table as cells of a shape, not added up.
+    pub(crate) fn cells_of(&mut self, table: &Table, shape: &Shape) -> Vec<Cell> {
+        let events = self.codes(table, At::Event, |names, text| {
+            u32::from(code(&names.events, text))
+        });
+        let classes = self.codes(table, At::AgentClass, |names, text| {
+            u32::from(code(&names.classes, text))
+        });
+        let outcomes = self.codes(table, At::Outcome, |names, text| {
+            u32::from(code(&names.outcomes, text))
+        });
+        let reasons = self.codes(table, At::Reason, |names, text| names.reason(text));
+        let letters = |_: &mut Names, text: &str| {
+            let mut bytes = [0; 4];
+            bytes
+                .iter_mut()
+                .zip(text.bytes())
+                .for_each(|(byte, letter)| *byte = letter);
+            u32::from_be_bytes(bytes)
+        };
+        let countries = self.codes(table, At::Country, letters);
+        let currencies = self.codes(table, At::Currency, letters);
+        let of_row = |codes: &[u32], row: usize| codes.get(row).copied().unwrap_or(0);
+        let mut cells = Vec::with_capacity(table.rows());
+        for row in 0..table.rows() {
+            let number = |at: At| table.u64(at as usize, row);
+            let [first, second, ..] = of_row(&countries, row).to_be_bytes();
+            let [a, b, c, _] = of_row(&currencies, row).to_be_bytes();
+            let kinds = Kinds {
+                advertiser: number(At::Advertiser) as u32,
+                campaign: number(At::Campaign),
+                minute: number(At::Minute) as u32,
+                publisher: number(At::Publisher) as u32,
+                ad: number(At::Ad),
+                placement: number(At::Placement),
+                event: of_row(&events, row) as u8,
+                country: [first, second],
+                agent_class: of_row(&classes, row) as u8,
+                outcome: of_row(&outcomes, row) as u8,
+                reason: of_row(&reasons, row),
+                currency: [a, b, c],
+            };
+            cells.push(Cell {
+                key: kinds.in_shape(shape).key(),
+                clicks: number(At::Clicks),
+                charge: number(At::Charge) as i64,
+            });
+        }
+        cells
+    }
+
+    /// Cells as rows of a file: equal ones added up, sorted by advertiser, campaign, minute and
+    /// then the other columns in their order. The rows of any file come out of here.
+    pub(crate) fn table_of(&self, mut cells: Vec<Cell>) -> Result<Table, LakeError> {
+        let reasons = self.by_alphabet(&mut cells);
+        add_equal(&mut cells)?;
         let mut table = Table::new(&MINUTES);
-        let sums = full.clicks.iter().zip(&full.charges);
-        for (key, (clicks, charge)) in full.groups.keys().zip(sums) {
-            full.push(key, *clicks, *charge, &mut table);
+        for cell in &cells {
+            let kinds = Kinds::of(&cell.key);
+            let reason = reasons.get(kinds.reason as usize);
+            table.push([
+                Value::U32(kinds.advertiser),
+                Value::U64(kinds.campaign),
+                Value::U32(kinds.minute),
+                Value::U32(kinds.publisher),
+                Value::U64(kinds.ad),
+                Value::U64(kinds.placement),
+                Value::Word(name(&self.events, kinds.event)),
+                Value::Word(letters(&kinds.country)),
+                Value::Word(name(&self.classes, kinds.agent_class)),
+                Value::Word(name(&self.outcomes, kinds.outcome)),
+                Value::Word(reason.map_or("", |reason| reason.as_str())),
+                Value::Word(letters(&kinds.currency)),
+                Value::U64(cell.clicks),
+                Value::I64(cell.charge),
+            ]);
         }
         Ok(table)
     }
 
-    fn push(&self, key: &[u64], clicks: u64, charge: i64, table: &mut Table) {
-        let [campaign, ad, placement, who, when, what] = *key else {
-            return; // all keys have six words
-        };
-        let byte = |word: u64, shift: u32| (word >> shift) as u8;
-        let text = |bytes: &[u8]| {
-            let is_set = bytes.first() != Some(&0);
-            let text = is_set.then(|| std::str::from_utf8(bytes).ok());
-            text.flatten().unwrap_or_default().to_owned()
-        };
-        let letters = text(&[byte(what, 32), byte(what, 24)]);
-        let currency = text(&[byte(when, 16), byte(when, 8), byte(when, 0)]);
-        let event = if byte(what, 16) == Event::Click as u8 {
-            Event::Click
-        } else {
-            Event::Impression
-        };
-        let class = AgentClass::ALL.get(usize::from(byte(what, 8)));
-        let outcome = Outcome::ALL.get(usize::from(byte(what, 0)));
-        let reason = self.reasons.get((what >> 40) as usize);
-        table.push([
-            Value::U32((who >> 32) as u32),
-            Value::U64(campaign),
-            Value::U32((when >> 32) as u32),
-            Value::U32(who as u32),
-            Value::U64(ad),
-            Value::U64(placement),
-            Value::Word(event.name()),
-            Value::Word(&letters),
-            Value::Word(class.map_or("", |class| class.name())),
-            Value::Word(outcome.map_or("", |outcome| outcome.name())),
-            Value::Word(reason.map_or("", String::as_str)),
-            Value::Word(&currency),
-            Value::U64(clicks),
-            Value::I64(charge),
-        ]);
-    }
-
-    /// A number for a reason; there are as many as rules and checks.
-    fn reason(&mut self, reason: &str) -> u64 {
+    /// A number for a reason.
+    fn reason(&mut self, reason: &str) -> u32 {
         let known = self.reasons.iter().position(|known| known == reason);
         let number = known.unwrap_or_else(|| {
             self.reasons.push(reason.to_owned());
             self.reasons.len() - 1
         });
-        number as u64
+        number as u32
     }
-}
 
-/// How coarse cells are.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Shape {
-    /// As [`MINUTES`].
-    Minutes,
-    /// As [`HOURS`].
-    Hours,
-    /// As [`CAMPAIGNS`].
-    Campaigns,
-}
-
-/// Adds up cells that are the same in a shape, and sorts them: by advertiser, campaign, minute
-/// and then the other columns in their order. The rows of any file come out of here.
-pub(crate) fn add_up(rows: &Table, shape: Shape) -> Result<Table, LakeError> {
-    let mut words: Vec<Option<Vec<u32>>> = Vec::with_capacity(KEYS);
-    for column in rows.columns.iter().take(KEYS) {
-        words.push(match &column.values {
-            Values::Word(words) => Some(words.ranks()),
-            _ => None,
-        });
-    }
-    let mut groups = Groups::new(KEYS);
-    let (mut clicks, mut charges, mut firsts) = (Vec::new(), Vec::new(), Vec::new());
-    let mut key = [0u64; KEYS];
-    for row in 0..rows.rows() {
-        for (field, (word, ranks)) in key.iter_mut().zip(&words).enumerate() {
-            *word = key_word(rows, field, row, ranks.as_deref(), shape);
-        }
-        let cell = groups.number(&key);
-        if cell == firsts.len() {
-            firsts.push(row);
-            clicks.push(0u64);
-            charges.push(0i64);
-        }
-        add(
-            &mut clicks,
-            cell,
-            rows.u64(At::Clicks as usize, row),
-            u64::checked_add,
-        )?;
-        add(
-            &mut charges,
-            cell,
-            rows.u64(At::Charge as usize, row) as i64,
-            i64::checked_add,
-        )?;
-    }
-    let mut order: Vec<(&[u64], usize)> = groups.keys().zip(0..).collect();
-    order.sort_unstable();
-    let mut sums = Table::new(&MINUTES);
-    for (key, cell) in order {
-        let first = firsts.get(cell).copied().unwrap_or(0);
-        let word = |at: At| {
-            if kept(at, shape) {
-                rows.word(at as usize, first)
-            } else {
-                ""
+    /// Numbers the reasons of cells by the alphabet, and gives the reasons in that order.
+    fn by_alphabet(&self, cells: &mut [Cell]) -> Vec<&String> {
+        let mut sorted: Vec<&String> = self.reasons.iter().collect();
+        sorted.sort_unstable();
+        let place = |reason| sorted.binary_search(&reason).unwrap_or(0) as u32;
+        let places: Vec<u32> = self.reasons.iter().map(place).collect();
+        if !places.is_sorted() {
+            for cell in cells {
+                let mut kinds = Kinds::of(&cell.key);
+                kinds.reason = places.get(kinds.reason as usize).copied().unwrap_or(0);
+                cell.key = kinds.key();
             }
+        }
+        sorted
+    }
+
+    /// A code for every row of a column of names.
+    fn codes(&mut self, table: &Table, at: At, code: impl Fn(&mut Names, &str) -> u32) -> Vec<u32> {
+        let column = table.columns.get(at as usize);
+        let Some(Values::Word(words)) = column.map(|column| &column.values) else {
+            return Vec::new();
         };
-        let number = |at: At| key.get(at as usize).copied().unwrap_or(0);
-        sums.push([
-            Value::U32(number(At::Advertiser) as u32),
-            Value::U64(number(At::Campaign)),
-            Value::U32(number(At::Minute) as u32),
-            Value::U32(number(At::Publisher) as u32),
-            Value::U64(number(At::Ad)),
-            Value::U64(number(At::Placement)),
-            Value::Word(word(At::Event)),
-            Value::Word(word(At::Country)),
-            Value::Word(word(At::AgentClass)),
-            Value::Word(word(At::Outcome)),
-            Value::Word(word(At::Reason)),
-            Value::Word(word(At::Currency)),
-            Value::U64(clicks.get(cell).copied().unwrap_or(0)),
-            Value::I64(charges.get(cell).copied().unwrap_or(0)),
-        ]);
-    }
-    Ok(sums)
-}
-
-fn kept(at: At, shape: Shape) -> bool {
-    shape != Shape::Campaigns || KEPT_BY_CAMPAIGNS.contains(&at)
-}
-
-fn key_word(rows: &Table, field: usize, row: usize, ranks: Option<&[u32]>, shape: Shape) -> u64 {
-    let kept = KEPT_BY_CAMPAIGNS.iter().any(|at| *at as usize == field);
-    if shape == Shape::Campaigns && !kept {
-        return 0;
-    }
-    if let Some(ranks) = ranks {
-        return match rows.columns.get(field).map(|column| &column.values) {
-            Some(Values::Word(words)) => {
-                let number = words.rows.get(row).copied().unwrap_or(0);
-                u64::from(ranks.get(number as usize).copied().unwrap_or(0))
-            }
-            _ => 0,
-        };
-    }
-    let bits = rows.u64(field, row);
-    if field == At::Minute as usize && shape != Shape::Minutes {
-        bits - bits % 60
-    } else {
-        bits
+        let of_text: Vec<u32> = words.texts().map(|text| code(self, text)).collect();
+        let of_number = |number: &u32| of_text.get(*number as usize).copied().unwrap_or(0);
+        words.rows.iter().map(of_number).collect()
     }
 }
 
-fn add<T: Copy>(
-    sums: &mut [T],
-    cell: usize,
-    more: T,
-    checked: impl Fn(T, T) -> Option<T>,
-) -> Result<(), LakeError> {
-    let sum = sums.get_mut(cell).ok_or(LakeError::Overflow)?;
-    *sum = checked(*sum, more).ok_or(LakeError::Overflow)?;
+/// Sorts cells and adds up equal ones.
+pub(crate) fn add_equal(cells: &mut Vec<Cell>) -> Result<(), LakeError> {
+    // Stable, because that sort is fast on what is sorted in pieces.
+    cells.sort_by_key(|cell| cell.key);
+    let mut overflow = false;
+    cells.dedup_by(|next, sum| {
+        if next.key != sum.key {
+            return false;
+        }
+        let clicks = sum.clicks.checked_add(next.clicks);
+        let charge = sum.charge.checked_add(next.charge);
+        match (clicks, charge) {
+            (Some(clicks), Some(charge)) => (sum.clicks, sum.charge) = (clicks, charge),
+            _ => overflow = true,
+        }
+        true
+    });
+    if overflow {
+        return Err(LakeError::Overflow);
+    }
     Ok(())
 }
 
+/// Adds up rows that are the same in a shape.
+pub(crate) fn add_up(rows: &Table, shape: &Shape) -> Result<Table, LakeError> {
+    let mut names = Names::new();
+    let cells = names.cells_of(rows, shape);
+    names.table_of(cells)
+}
+
+impl Kinds {
+    /// Words that sort as the columns do.
+    fn key(&self) -> [u64; 6] {
+        let pair = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
+        let high = |number: u64| (number >> 32) as u32;
+        let [first, second] = self.country;
+        let names = [self.event, first, second, self.agent_class];
+        let [a, b, c] = self.currency;
+        [
+            pair(self.advertiser, high(self.campaign)),
+            pair(self.campaign as u32, self.minute),
+            pair(self.publisher, high(self.ad)),
+            pair(self.ad as u32, high(self.placement)),
+            pair(self.placement as u32, u32::from_be_bytes(names)),
+            pair(
+                u32::from(self.outcome) << 24 | self.reason,
+                u32::from_be_bytes([a, b, c, 0]),
+            ),
+        ]
+    }
+
+    fn of(key: &[u64; 6]) -> Kinds {
+        let [k0, k1, k2, k3, k4, k5] = *key;
+        let [event, first, second, agent_class] = (k4 as u32).to_be_bytes();
+        let [a, b, c, _] = (k5 as u32).to_be_bytes();
+        Kinds {
+            advertiser: (k0 >> 32) as u32,
+            campaign: k0 << 32 | k1 >> 32,
+            minute: k1 as u32,
+            publisher: (k2 >> 32) as u32,
+            ad: k2 << 32 | k3 >> 32,
+            placement: k3 << 32 | k4 >> 32,
+            event,
+            country: [first, second],
+            agent_class,
+            outcome: (k5 >> 56) as u8,
+            reason: (k5 >> 32) as u32 & 0xFF_FFFF,
+            currency: [a, b, c],
+        }
+    }
+
+    fn in_shape(self, shape: &Shape) -> Kinds {
+        let keeps = |at: At| shape.keeps(at);
+        fn or_none<T: Default>(keeps: bool, value: T) -> T {
+            if keeps { value } else { T::default() }
+        }
+        Kinds {
+            advertiser: or_none(keeps(At::Advertiser), self.advertiser),
+            campaign: or_none(keeps(At::Campaign), self.campaign),
+            minute: self.minute - self.minute % shape.minutes,
+            publisher: or_none(keeps(At::Publisher), self.publisher),
+            ad: or_none(keeps(At::Ad), self.ad),
+            placement: or_none(keeps(At::Placement), self.placement),
+            event: or_none(keeps(At::Event), self.event),
+            country: or_none(keeps(At::Country), self.country),
+            agent_class: or_none(keeps(At::AgentClass), self.agent_class),
+            outcome: or_none(keeps(At::Outcome), self.outcome),
+            reason: or_none(keeps(At::Reason), self.reason),
+            currency: or_none(keeps(At::Currency), self.currency),
+        }
+    }
+}
+
+fn sorted(names: &[&'static str]) -> Vec<&'static str> {
+    let mut names = names.to_vec();
+    names.sort_unstable();
+    names
+}
+
+/// One more than the place in the alphabet; 0 for what is not there.
+fn code(names: &[&'static str], name: &str) -> u8 {
+    let place = names.iter().position(|known| *known == name);
+    place.map_or(0, |place| place as u8 + 1)
+}
+
+fn name(names: &[&'static str], code: u8) -> &'static str {
+    let place = usize::from(code).checked_sub(1);
+    place
+        .and_then(|place| names.get(place))
+        .copied()
+        .unwrap_or("")
+}
+
+/// Upper-case letters as text; nothing when there are none.
+fn letters(bytes: &[u8]) -> &str {
+    let is_set = bytes.first() != Some(&0);
+    let text = is_set.then(|| std::str::from_utf8(bytes).ok());
+    text.flatten().unwrap_or_default()
+}
 #[cfg(test)]
 mod tests {
+    use super::super::shapes::{FINEST, Level, OF_DAY};
     use super::*;
 
     fn cell(table: &mut Table, minute: u32, publisher: u32, reason: &str) {
@@ -364,8 +425,8 @@ mod tests {
 
     #[test]
     fn equal_cells_become_one_in_each_shape() {
-        let sums = |shape| {
-            let sums = add_up(&table(), shape).unwrap();
+        let sums = |level: &Level| {
+            let sums = add_up(&table(), &level.shape).unwrap();
             let row = |row| {
                 let number = |at: At| sums.u64(at as usize, row);
                 let reason = sums.word(At::Reason as usize, row).to_owned();
@@ -387,21 +448,88 @@ mod tests {
             cell(130, 7, "double_click", 2),
             cell(130, 8, "head", 2),
         ];
-        assert_eq!(sums(Shape::Minutes), minutes);
+        assert_eq!(sums(&FINEST), minutes);
         let hours = [
             cell(120, 7, "double_click", 4),
             cell(120, 7, "head", 4),
             cell(120, 8, "head", 2),
         ];
-        assert_eq!(sums(Shape::Hours), hours);
-        assert_eq!(sums(Shape::Campaigns), [cell(120, 0, "", 10)]);
+        assert_eq!(sums(&OF_DAY[3]), hours);
+        assert_eq!(sums(&OF_DAY[2]), [cell(120, 0, "", 10)]);
+    }
+
+    #[test]
+    fn a_key_gives_its_kinds_back_and_sorts_like_columns() {
+        let most = Kinds {
+            advertiser: u32::MAX,
+            campaign: u64::MAX - 1,
+            minute: u32::MAX - 2,
+            publisher: u32::MAX - 3,
+            ad: u64::MAX - 4,
+            placement: u64::MAX - 5,
+            event: 2,
+            country: *b"ZW",
+            agent_class: 6,
+            outcome: 13,
+            reason: 0xFF_FFFE,
+            currency: *b"USD",
+        };
+        assert_eq!(Kinds::of(&most.key()), most);
+        assert_eq!(Kinds::of(&Kinds::default().key()), Kinds::default());
+        let mut rising = vec![Kinds::default()];
+        rising.push(Kinds {
+            currency: *b"EUR",
+            ..rising[0]
+        });
+        rising.push(Kinds {
+            reason: 1,
+            ..rising[0]
+        });
+        rising.push(Kinds {
+            outcome: 1,
+            ..rising[0]
+        });
+        rising.push(Kinds {
+            agent_class: 1,
+            ..rising[0]
+        });
+        rising.push(Kinds {
+            country: *b"DE",
+            ..rising[0]
+        });
+        rising.push(Kinds {
+            event: 1,
+            ..rising[0]
+        });
+        rising.push(Kinds {
+            placement: 1,
+            ..rising[0]
+        });
+        rising.push(Kinds { ad: 1, ..rising[0] });
+        rising.push(Kinds {
+            publisher: 1,
+            ..rising[0]
+        });
+        rising.push(Kinds {
+            minute: 1,
+            ..rising[0]
+        });
+        rising.push(Kinds {
+            campaign: 1,
+            ..rising[0]
+        });
+        rising.push(Kinds {
+            advertiser: 1,
+            ..rising[0]
+        });
+        assert!(rising.iter().map(Kinds::key).is_sorted());
     }
 
     #[test]
     fn the_order_of_arrival_leaves_no_trace() {
         let table = table();
         let turned: Vec<u32> = (0..table.rows() as u32).rev().collect();
-        for shape in [Shape::Minutes, Shape::Hours, Shape::Campaigns] {
+        for Level { shape, .. } in OF_DAY.iter().chain([&FINEST]) {
             let one = add_up(&table, shape).unwrap();
             assert_eq!(add_up(&table.take(&turned), shape).unwrap(), one);
         }

@@ -1,5 +1,7 @@
 //! What may be asked of the rollups: typed metrics, dimensions and filters, never text.
 
+use std::ops::Range;
+
 use thiserror::Error;
 use tollgate_click::{Millis, Ordinal, Outcome, PartitionId};
 
@@ -211,12 +213,16 @@ impl Query {
         Ok(())
     }
 
-    /// Whether cells of whole hours are enough.
+    /// Whether the time is whole hours, by none finer than which is asked.
     pub(crate) fn is_by_hour(&self) -> bool {
-        let aligned = [self.from, self.to]
-            .iter()
-            .all(|at| at.0.is_multiple_of(3_600_000));
+        let mut ends = [self.from, self.to].into_iter();
+        let aligned = ends.all(|at| at.0.is_multiple_of(3_600_000));
         aligned && !self.uses(|dimension| dimension == Dimension::Minute)
+    }
+
+    /// The time in minutes since the Unix epoch.
+    pub(crate) fn minutes(&self) -> Range<u64> {
+        self.from.0 / 60_000..self.to.0 / 60_000
     }
 
     /// Whether any dimension that is grouped or filtered by is such a one.

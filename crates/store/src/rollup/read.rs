@@ -1,21 +1,22 @@
 //! The reading half of the rollups: which files and columns a query needs, and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tollgate_click::{Ordinal, PartitionId};
 
-use super::cells::{At, KEPT_BY_CAMPAIGNS, KEYS, MINUTES};
-use super::query::{Answer, Dimension, Limits, Metric, Query, QueryError};
+use super::cells::{At, FIELDS, KEYS};
+use super::months::{MONTHS, days_with_files};
+use super::query::{Answer, Limits, Metric, Query, QueryError};
+use super::shapes::{DAY, FINEST, Level, OF_DAY, OF_MONTH, coarsest};
 use super::sums::Sums;
 use super::uniques::SKETCH;
-use super::writer::{
-    CAMPAIGNS_TABLE, HOURS_TABLE, MINUTES_TABLE, OpenMinutes, ROLLUP, UNIQUES_TABLE,
-};
+use super::writer::{MINUTES_TABLE, OpenMinutes, ROLLUP, UNIQUES_TABLE, table_of};
 use crate::lake::columns::Column;
-use crate::lake::decode::{SealedFile, reading};
-use crate::lake::listing::Listed;
-use crate::lake::places::{Unit, parse_dt};
+use crate::lake::decode::SealedFile;
+use crate::lake::listing::{Listed, Listing};
+use crate::lake::places::{Unit, month_of};
 use crate::lake::shelf::{View, partitions};
 use crate::lake::{LakeError, Objects};
 
@@ -103,17 +104,10 @@ impl Rollups {
 
     /// Days of the query that have files.
     fn days(&self, query: &Query) -> Result<Vec<Unit>, LakeError> {
-        let folder = format!("{}/{}", ROLLUP.root, MINUTES.name);
-        let entries = self.objects.list(&folder);
-        let entries = entries.map_err(|error| reading(&folder, error))?;
         let first = ROLLUP.unit.of(query.from);
         let last = ROLLUP.unit.of(tollgate_click::Millis(query.to.0 - 1)); // `to` is after `from`
-        let days = entries
-            .iter()
-            .filter_map(|entry| parse_dt(&entry.name))
-            .map(Unit);
-        let mut days: Vec<Unit> = days.filter(|day| (first..=last).contains(day)).collect();
-        days.sort_unstable();
+        let mut days = days_with_files(&*self.objects)?;
+        days.retain(|day| (first..=last).contains(day));
         Ok(days)
     }
 
@@ -147,17 +141,24 @@ impl Reading<'_> {
     fn partition(&mut self, partition: PartitionId, days: &[Unit]) -> Result<Ordinal, QueryError> {
         // The open minutes first: if a cut comes in between, the files hold them already.
         let open = self.rollups.open.get(&partition).map(OpenMinutes::get);
-        let view = View::open(&*self.rollups.objects, &ROLLUP, partition)?;
+        let objects = &*self.rollups.objects;
+        let view = View::open(objects, &ROLLUP, partition)?;
+        let folded = self.months(partition, days)?;
         for day in days {
-            let files = view.files(&*self.rollups.objects, *day)?;
+            let files = match folded.get(day) {
+                Some(through) => view.unmerged(*day, *through),
+                None => view.files(objects, *day)?,
+            };
             self.day(&view, &files)?;
         }
         match open.filter(|open| open.base == view.through()) {
             Some(open) => {
-                for table in &open.cells {
+                for piece in &open.pieces {
+                    let table = piece.table()?;
                     let columns: Vec<Option<&Column>> = table.columns.iter().map(Some).collect();
                     self.count(table.rows())?;
-                    self.sums.add(&columns, table.rows(), false)?;
+                    let within = Some(self.query.minutes());
+                    self.sums.add(&columns, table.rows(), within)?;
                 }
                 Ok(open.through.max(view.through()))
             }
@@ -165,17 +166,62 @@ impl Reading<'_> {
         }
     }
 
-    fn day(&mut self, view: &View, files: &[Listed]) -> Result<(), QueryError> {
-        let coarse = coarsest(self.query);
+    /// Answers whole days from folded months, and says which days and up to which ordinal. The
+    /// catalog was taken before: what a fold misses is in there.
+    fn months(
+        &mut self,
+        partition: PartitionId,
+        days: &[Unit],
+    ) -> Result<BTreeMap<Unit, Ordinal>, QueryError> {
+        let mut folded = BTreeMap::new();
         let asks_uniques = self.query.metrics.contains(&Metric::Uniques);
+        let level = coarsest(&OF_MONTH, self.query).filter(|_| !asks_uniques);
+        let Some(level) = level else {
+            return Ok(folded);
+        };
+        let day = u64::from(DAY);
+        let minutes = self.query.minutes();
+        let whole = minutes.start.div_ceil(day)..minutes.end / day;
+        let view = View::without_catalog(&MONTHS, partition);
+        let is_whole = |day: &&Unit| whole.contains(&u64::from(day.0));
+        let whole_days: Vec<Unit> = days.iter().filter(is_whole).copied().collect();
+        for of_month in whole_days.chunk_by(|one, other| month_of(one.0) == month_of(other.0)) {
+            let Some(first) = of_month.first() else {
+                continue;
+            };
+            let name = MONTHS.manifest(Unit(month_of(first.0)), partition);
+            let manifest = Listing::load(&*self.rollups.objects, &MONTHS, &name)?;
+            let Some(manifest) = manifest else { continue };
+            for file in &manifest.files {
+                let table = MONTHS.tables.get(file.table);
+                if table.is_some_and(|table| table.name == level.schema.name) {
+                    self.file(&view, file, level, whole.start * day..whole.end * day)?;
+                }
+            }
+            folded.extend(of_month.iter().map(|day| (*day, manifest.through)));
+        }
+        Ok(folded)
+    }
+
+    fn day(&mut self, view: &View, files: &[Listed]) -> Result<(), QueryError> {
+        let level = Some(&OF_DAY).filter(|_| self.query.is_by_hour());
+        let level = level.and_then(|levels| coarsest(levels, self.query));
+        let asks_uniques = self.query.metrics.contains(&Metric::Uniques);
+        let minutes = self.query.minutes();
         for file in files {
             match file.table {
                 MINUTES_TABLE => {
-                    let mut coarser = files.iter().filter(|other| other.table == coarse);
-                    let same =
-                        |other: &&Listed| (other.first, other.last) == (file.first, file.last);
-                    let file = coarser.find(same).unwrap_or(file);
-                    self.file(view, file)?;
+                    let same = |other: &&Listed| {
+                        let is_coarser = level.map(|level| table_of(level.schema));
+                        Some(other.table) == is_coarser
+                            && (other.first, other.last) == (file.first, file.last)
+                    };
+                    match (files.iter().find(same), level) {
+                        (Some(coarser), Some(level)) => {
+                            self.file(view, coarser, level, minutes.clone())?;
+                        }
+                        _ => self.file(view, file, &FINEST, minutes.clone())?,
+                    }
                 }
                 UNIQUES_TABLE if asks_uniques => self.uniques(view, file)?,
                 _ => {}
@@ -184,32 +230,38 @@ impl Reading<'_> {
         Ok(())
     }
 
-    fn file(&mut self, view: &View, listed: &Listed) -> Result<(), QueryError> {
-        let (from, to) = self.minutes();
-        // A coarser file has the first minutes of hours.
-        let low = listed.low - listed.low % 60;
-        if low >= to || listed.high < from {
+    fn file(
+        &mut self,
+        view: &View,
+        listed: &Listed,
+        level: &Level,
+        within: Range<u64>,
+    ) -> Result<(), QueryError> {
+        // A coarser file has the first minutes of its spans.
+        let low = listed.low - listed.low % u64::from(level.shape.minutes);
+        if low >= within.end || listed.high < within.start {
             return Ok(());
         }
         let objects = &*self.rollups.objects;
         let file = self.rollups.file(view, listed)?;
         for group in 0..file.groups() {
-            let within = |(low, high): (u64, u64)| low >= from && high < to;
-            let is_whole = file.bounds(group, At::Minute as usize).is_some_and(within);
-            if !self.may_match(&file, group) {
+            if !self.may_match(&file, group, &within) {
                 continue;
             }
+            let bounds = file.bounds(group, At::Minute as usize);
+            let is_whole =
+                bounds.is_some_and(|(low, high)| low >= within.start && high < within.end);
             let rows = file.group_rows(group);
             self.count(rows)?;
-            let mut columns: Vec<Option<Column>> =
-                (0..MINUTES.fields.len()).map(|_| None).collect();
+            let mut columns: Vec<Option<Column>> = FIELDS.iter().map(|_| None).collect();
             for at in Sums::needs(self.query, is_whole) {
                 if let Some(place) = columns.get_mut(at as usize) {
                     *place = Some(file.column(objects, group, at as usize)?);
                 }
             }
             let columns: Vec<Option<&Column>> = columns.iter().map(Option::as_ref).collect();
-            self.sums.add(&columns, rows, is_whole)?;
+            let within = Some(within.clone()).filter(|_| !is_whole);
+            self.sums.add(&columns, rows, within)?;
         }
         Ok(())
     }
@@ -218,6 +270,10 @@ impl Reading<'_> {
         let objects = &*self.rollups.objects;
         let file = self.rollups.file(view, listed)?;
         for group in 0..file.groups() {
+            // Advertiser, campaign and minute stand in the same places as with cells.
+            if !self.may_match(&file, group, &self.query.minutes()) {
+                continue;
+            }
             let table = file.group_table(objects, group)?;
             self.count(table.rows())?;
             for row in 0..table.rows() {
@@ -229,10 +285,9 @@ impl Reading<'_> {
     }
 
     /// Whether statistics leave room for a match.
-    fn may_match(&self, file: &SealedFile, group: usize) -> bool {
-        let (from, to) = self.minutes();
+    fn may_match(&self, file: &SealedFile, group: usize, within: &Range<u64>) -> bool {
         if let Some((low, high)) = file.bounds(group, At::Minute as usize)
-            && (low >= to || high < from)
+            && (low >= within.end || high < within.start)
         {
             return false;
         }
@@ -250,10 +305,6 @@ impl Reading<'_> {
         })
     }
 
-    fn minutes(&self) -> (u64, u64) {
-        (self.query.from.0 / 60_000, self.query.to.0 / 60_000)
-    }
-
     fn count(&mut self, rows: usize) -> Result<(), QueryError> {
         self.cells = self.cells.saturating_add(rows as u64);
         let limit = self.rollups.limits.cells;
@@ -261,15 +312,5 @@ impl Reading<'_> {
             return Err(QueryError::TooManyCells(limit));
         }
         Ok(())
-    }
-}
-
-/// The table with the fewest cells that can answer.
-fn coarsest(query: &Query) -> usize {
-    let is_lost = |dimension: Dimension| !KEPT_BY_CAMPAIGNS.contains(&dimension.at());
-    match (query.is_by_hour(), query.uses(is_lost)) {
-        (false, _) => MINUTES_TABLE,
-        (true, true) => HOURS_TABLE,
-        (true, false) => CAMPAIGNS_TABLE,
     }
 }

@@ -1,15 +1,18 @@
 //! The kernel: goes over columns of cells once and adds up what a query asks for.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use tollgate_click::Outcome;
 
 use super::cells::At;
-use super::groups::Groups;
 use super::query::{AnswerRow, Dimension, Key, Metric, Query, QueryError};
-use super::uniques::Union;
+use super::sketch::Union;
+use super::uniques::broken;
 use crate::lake::Event;
-use crate::lake::columns::{Column, Values, Words};
+use crate::lake::columns::{Column, Values};
+use crate::lake::groups::Groups;
+use crate::lake::words::Words;
 
 /// Columns of some cells, by their places; those that a query does not need may be missing.
 pub(crate) type Cells<'a> = [Option<&'a Column>];
@@ -42,8 +45,7 @@ enum Test<'c> {
     },
     Range {
         values: Numbers<'c>,
-        from: u64,
-        to: u64,
+        range: Range<u64>,
     },
     Never,
 }
@@ -84,7 +86,7 @@ impl<'q> Sums<'q> {
         }
     }
 
-    /// Columns that the query needs.
+    /// Columns that the query needs, with that of time unless all cells are within.
     pub(crate) fn needs(query: &Query, is_whole: bool) -> Vec<At> {
         let mut needs = vec![At::Event, At::Outcome, At::Clicks];
         if query.metrics.contains(&Metric::Spend) {
@@ -100,24 +102,24 @@ impl<'q> Sums<'q> {
         needs
     }
 
-    /// Adds cells. `is_whole` says that all of them lie in the time of the query.
+    /// Adds cells: those of the minutes in `within`, or all.
     pub(crate) fn add(
         &mut self,
         cells: &Cells<'_>,
         rows: usize,
-        is_whole: bool,
+        within: Option<Range<u64>>,
     ) -> Result<(), QueryError> {
         let counted = self.counted(cells);
         let (Some(events), Some(outcomes)) = (words(cells, At::Event), words(cells, At::Outcome))
         else {
             return Ok(()); // every caller reads what is needed
         };
-        let tests = self.tests(cells, is_whole);
+        let tests = self.tests(cells, within);
         let sources = self.sources(cells);
         let currencies = words(cells, At::Currency).map(|words| {
-            let texts = words.texts().iter();
+            let texts = words.texts();
             let numbers = texts
-                .map(|text| self.texts.number(text))
+                .map(|text| self.texts.number(text.as_bytes()))
                 .collect::<Vec<u32>>();
             (words.rows.as_slice(), numbers)
         });
@@ -126,7 +128,7 @@ impl<'q> Sums<'q> {
         let mut metrics = self.query.metrics.iter();
         let spend = metrics.position(|metric| *metric == Metric::Spend);
         let spend = spend.map_or(0, |index| 1 << index);
-        let outcome_count = outcomes.texts().len();
+        let outcome_count = outcomes.count();
         for row in 0..rows {
             let event = events.rows.get(row).copied().unwrap_or(0) as usize;
             let outcome = outcomes.rows.get(row).copied().unwrap_or(0) as usize;
@@ -180,9 +182,10 @@ impl<'q> Sums<'q> {
         let group = self.group()?;
         let union = match self.visitors.entry(group) {
             std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::btree_map::Entry::Vacant(entry) => entry.insert(Union::new()?),
+            std::collections::btree_map::Entry::Vacant(entry) => entry.insert(Union::new()),
         };
-        Ok(union.add(sketch)?)
+        union.add(sketch).ok_or_else(broken)?;
+        Ok(())
     }
 
     /// The rows, sorted, and whether there were more.
@@ -293,18 +296,17 @@ impl<'q> Sums<'q> {
         masks
     }
 
-    fn tests<'c>(&self, cells: &Cells<'c>, is_whole: bool) -> Vec<Test<'c>> {
+    fn tests<'c>(&self, cells: &Cells<'c>, within: Option<Range<u64>>) -> Vec<Test<'c>> {
         let query = self.query;
         let mut tests = Vec::new();
-        if !is_whole && let Some(values) = numbers(cells, At::Minute) {
-            let (from, to) = (query.from.0 / 60_000, query.to.0 / 60_000);
-            tests.push(Test::Range { values, from, to });
+        if let (Some(range), Some(values)) = (within, numbers(cells, At::Minute)) {
+            tests.push(Test::Range { values, range });
         }
         for filter in &query.filters {
             let at = filter.dimension.at();
             let test = if let Some(words) = words(cells, at) {
-                let wanted = |text: &String| filter.any_of.contains(&Key::Text(text.clone()));
-                let allowed = words.texts().iter().map(wanted).collect();
+                let wanted = |text: &str| filter.any_of.contains(&Key::Text(text.to_owned()));
+                let allowed = words.texts().map(wanted).collect();
                 Test::Words {
                     rows: &words.rows,
                     allowed,
@@ -331,9 +333,9 @@ impl<'q> Sums<'q> {
         for dimension in &self.query.dimensions {
             let at = dimension.at();
             if let Some(words) = words(cells, at) {
-                let texts = words.texts().iter();
+                let texts = words.texts();
                 let numbers = texts
-                    .map(|text| u64::from(self.texts.number(text)))
+                    .map(|text| u64::from(self.texts.number(text.as_bytes())))
                     .collect();
                 sources.push(Source::Words {
                     rows: &words.rows,
@@ -373,7 +375,7 @@ impl Test<'_> {
                 let value = values.get(row);
                 wanted.binary_search(&(value - value % grain)).is_ok()
             }
-            Test::Range { values, from, to } => (*from..*to).contains(&values.get(row)),
+            Test::Range { values, range } => range.contains(&values.get(row)),
             Test::Never => false,
         }
     }

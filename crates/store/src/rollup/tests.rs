@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
+use crate::lake::tests::files;
 use crate::lake::tests::sample::{self, Batch, Dice};
 use crate::lake::{Cut, LakeError, LocalObjects, Objects};
 use tollgate_click::{Micros, Millis, Ordinal, Outcome, PartitionId};
@@ -62,17 +63,26 @@ fn five_hundred_queries_give_what_a_naive_recount_gives() {
                     Cut::Written { set_aside: vec![] }
                 ),
             }
-            if index == 2 {
+            if index == 2 || (index == 4 && number == 5) {
                 // Days are merged while later batches still bring cells for them.
                 writer
                     .unmerged()
                     .into_iter()
                     .for_each(|day| writer.merge(day).unwrap());
             }
+            if index == 2 {
+                fold(&mut writer);
+            }
         }
         all.extend(sample::rows(&batches).cloned());
         open.push((partition(number), writer.open_minutes()));
     }
+    // The second partition merged late cells, so that its fold had to go.
+    let folds = ["p0", "p5"].map(|name| {
+        let name = format!("rollup/months/manifests/dt=2026-11/{name}.manifest");
+        dir.path().join(name).exists()
+    });
+    assert_eq!(folds, [true, false]);
     let rollups = Rollups::new(local(dir.path()), open);
     let seed = 4;
     println!("seed {seed}");
@@ -125,6 +135,8 @@ fn a_merge_changes_no_answer() {
     }
     assert!(writer.unmerged().is_empty());
     assert_eq!(ask(), before);
+    fold(&mut writer);
+    assert_eq!(ask(), before);
     // By the hour, a merged day is read from fewer cells.
     let query = everything(&[Metric::Gross], &[Dimension::Campaign]);
     let coarse = Rollups::new(local(dir.path()), [])
@@ -140,6 +152,70 @@ fn a_merge_changes_no_answer() {
         coarse.cells,
         fine.cells
     );
+}
+
+/// Folds every month that is not folded, of which there must be one.
+fn fold(writer: &mut RollupWriter) {
+    let months = writer.unfolded().unwrap();
+    assert_eq!(months, [Month(682)], "2026-11");
+    for month in months {
+        writer.fold(month).unwrap();
+    }
+    assert_eq!(writer.unfolded().unwrap(), []);
+}
+
+#[test]
+fn long_times_are_answered_from_folded_months_and_late_cells_beside_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let batches = sample::batches(118, 4, 200);
+    let mut writer = RollupWriter::open(local(dir.path()), partition(3)).unwrap();
+    let query = Query {
+        from: Millis(sample::START - sample::START % 86_400_000),
+        to: Millis(sample::START - sample::START % 86_400_000 + 3 * 86_400_000),
+        ..everything(
+            &[Metric::Records, Metric::Gross],
+            &[Dimension::Day, Dimension::Country],
+        )
+    };
+    let ask = |done: &[Batch]| {
+        let rows: Vec<_> = sample::rows(done).cloned().collect();
+        let answer = Rollups::new(local(dir.path()), []).answer(&query, None);
+        let answer = answer.unwrap();
+        assert_eq!(answer.rows, oracle::answer(&query, &rows).unwrap());
+        answer.cells
+    };
+    for batch in &batches[..2] {
+        write(&mut writer, batch);
+    }
+    let unmerged = ask(&batches[..2]);
+    merge(&mut writer);
+    let merged = ask(&batches[..2]);
+    fold(&mut writer);
+    let folded = ask(&batches[..2]);
+    assert!(
+        folded < merged && merged < unmerged,
+        "{folded}, {merged}, {unmerged}"
+    );
+    // Late cells lie beside the fold; merged, they take it away; folded again, they are in it.
+    write(&mut writer, &batches[2]);
+    let beside = ask(&batches[..3]);
+    assert!(folded < beside, "{folded}, {beside}");
+    merge(&mut writer);
+    assert!(ask(&batches[..3]) > folded);
+    fold(&mut writer);
+    write(&mut writer, &batches[3]);
+    ask(&batches);
+    fold(&mut writer);
+    // A fold before the days are merged is as good.
+    let whole = ask(&batches);
+    merge(&mut writer);
+    assert_eq!(ask(&batches), whole);
+}
+
+fn merge(writer: &mut RollupWriter) {
+    for day in writer.unmerged() {
+        writer.merge(day).unwrap();
+    }
 }
 
 #[test]
@@ -162,23 +238,13 @@ fn the_same_clicks_give_the_same_files_whatever_was_published() {
         for day in writer.unmerged() {
             writer.merge(day).unwrap();
         }
-        let mut files = Vec::new();
-        for table in ["minutes", "hours", "campaigns", "uniques"] {
-            for day in ["dt=2026-11-23", "dt=2026-11-24"] {
-                let folder = dir.path().join("rollup").join(table).join(day);
-                for entry in std::fs::read_dir(folder).unwrap() {
-                    let path = entry.unwrap().path();
-                    files.push((
-                        path.file_name().unwrap().to_owned(),
-                        std::fs::read(path).unwrap(),
-                    ));
-                }
-            }
-        }
-        files
+        fold(&mut writer);
+        files(dir.path())
     };
     let one = run(7);
-    assert_eq!(one.len(), 8);
+    // Six tables of two days and their manifests, three tables of a month and its manifest, and
+    // the catalog.
+    assert_eq!(one.len(), 6 * 2 + 2 + 3 + 1 + 1);
     assert_eq!(run(40), one);
 }
 
@@ -387,18 +453,15 @@ fn sums_that_leave_64_bits_are_refused() {
     row.judgement.charge = Micros(i64::MAX - 1);
     for ordinal in 1..=2 {
         row.judgement.ordinal = Ordinal(ordinal);
-        // Another minute, so that the cells stay apart and only the query's sum is too large.
-        row.facts.campaign.0 += 1;
-        writer
+        let mut count = || writer.count(row.event, &row.facts, &row.judgement, "");
+        count().unwrap();
+        row.judgement.ordinal = Ordinal(ordinal + 1);
+        let error = writer
             .count(row.event, &row.facts, &row.judgement, "")
-            .unwrap();
+            .unwrap_err();
+        assert!(matches!(error, LakeError::Overflow), "{error}");
+        writer.cut(Ordinal(ordinal), Ordinal(ordinal)).unwrap();
     }
-    row.judgement.ordinal = Ordinal(3);
-    let error = writer
-        .count(row.event, &row.facts, &row.judgement, "")
-        .unwrap_err();
-    assert!(matches!(error, LakeError::Overflow), "{error}");
-    writer.cut(Ordinal(1), Ordinal(2)).unwrap();
     let query = everything(&[Metric::Spend], &[]);
     let answer = Rollups::new(local(dir.path()), []).answer(&query, None);
     assert!(matches!(answer, Err(QueryError::Overflow)));

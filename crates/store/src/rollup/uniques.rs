@@ -1,173 +1,160 @@
-//! How many different visitors: HyperLogLog sketches per campaign and hour, which can be joined.
-//! An estimate, never used for money.
+//! How many different visitors: sketches per campaign and hour, which can be joined. An estimate,
+//! never used for money.
 //!
 //! A visitor is a pseudonym of address and agent; who clicks before and after a change of the
 //! pseudonym key counts twice. Only clicks that count in `total_net` are visitors.
 
-use std::collections::BTreeMap;
-
-use datasketches::hll::{HllSketch, HllType, HllUnion};
 use tollgate_click::{ClickFacts, Judgement};
 
-use super::groups::Groups;
+use super::cells::GROUP_ROWS_MAX;
+use super::sketch::{self, Union};
 use crate::lake::columns::{Coding, Field, Kind, Schema, Table, Value};
 use crate::lake::{Event, LakeError};
 
-/// 2^11 registers of a byte: a standard error of 2.3%, and 2 KiB for a campaign's busy hour.
-const LG_K: u8 = 11;
+const fn field(name: &'static str, kind: Kind, coding: Coding) -> Field {
+    Field {
+        name,
+        kind,
+        coding,
+        optional: false,
+    }
+}
 
 /// Sketches by advertiser, campaign and first minute of the hour.
 pub static UNIQUES: Schema = Schema {
     name: "uniques",
     version: 1,
+    group_rows: GROUP_ROWS_MAX,
     fields: &[
-        Field {
-            name: "advertiser",
-            kind: Kind::U32,
-            coding: Coding::Dictionary,
-            optional: false,
-        },
-        Field {
-            name: "campaign",
-            kind: Kind::U64,
-            coding: Coding::Dictionary,
-            optional: false,
-        },
-        Field {
-            name: "minute",
-            kind: Kind::U32,
-            coding: Coding::Delta,
-            optional: false,
-        },
-        Field {
-            name: "sketch",
-            kind: Kind::Bytes,
-            coding: Coding::Plain,
-            optional: false,
-        },
+        field("advertiser", Kind::U32, Coding::Dictionary),
+        field("campaign", Kind::U64, Coding::Dictionary),
+        field("minute", Kind::U32, Coding::Delta),
+        field("sketch", Kind::Bytes, Coding::Plain),
     ],
 };
 
 /// Place of the column `sketch`.
 pub(crate) const SKETCH: usize = 3;
 
-/// Sketches that are being filled.
+/// Visits that are kept before equal ones are joined.
+const LOOSE_MAX: usize = 1 << 18;
+
+/// What a visitor leaves: in the order of a file, and then by register and rank.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Visit {
+    advertiser: u32,
+    hour: u32,
+    campaign: u64,
+    register: u16,
+    rank: u8,
+}
+
+/// Visitors since the last cut.
 pub(crate) struct Visitors {
-    groups: Groups,
-    sketches: Vec<HllSketch>,
+    visits: Vec<Visit>,
+    /// How many of them were joined.
+    joined: usize,
 }
 
 impl Visitors {
     pub(crate) fn new() -> Visitors {
         Visitors {
-            groups: Groups::new(2),
-            sketches: Vec::new(),
+            visits: Vec::new(),
+            joined: 0,
         }
     }
 
-    pub(crate) fn count(
-        &mut self,
-        event: Event,
-        facts: &ClickFacts,
-        judgement: &Judgement,
-    ) -> Result<(), LakeError> {
+    pub(crate) fn count(&mut self, event: Event, facts: &ClickFacts, judgement: &Judgement) {
         if event != Event::Click || !judgement.outcome.in_total_net() {
-            return Ok(());
+            return;
         }
         let minute = facts.reported_at().minute().0;
-        let hour = u64::from(minute - minute % 60);
-        let key = [
-            (u64::from(facts.advertiser.0) << 32) | hour,
-            facts.campaign.0,
-        ];
-        let number = self.groups.number(&key);
-        if number == self.sketches.len() {
-            self.sketches.push(empty()?);
+        // Turned, so that equal halves do not cancel.
+        let visitor = facts.pseudonyms.address ^ facts.pseudonyms.agent.rotate_left(29);
+        let (register, rank) = sketch::register(visitor);
+        self.visits.push(Visit {
+            advertiser: facts.advertiser.0,
+            campaign: facts.campaign.0,
+            hour: minute - minute % 60,
+            register,
+            rank,
+        });
+        if self.visits.len() - self.joined > LOOSE_MAX.max(self.joined) {
+            self.join();
         }
-        if let Some(sketch) = self.sketches.get_mut(number) {
-            // Both are uniform already; turned, so that equal halves do not cancel.
-            let visitor = facts.pseudonyms.address ^ facts.pseudonyms.agent.rotate_left(29);
-            sketch.update(visitor);
-        }
-        Ok(())
     }
 
-    /// The sketches as a table of [`UNIQUES`].
-    pub(crate) fn table(&self) -> Table {
-        let keys = self.groups.keys().map(|key| match *key {
-            [who, campaign] => ((who >> 32) as u32, campaign, who as u32),
-            _ => (0, 0, 0), // all keys have two words
-        });
-        let sketches: BTreeMap<_, _> = keys.zip(&self.sketches).collect();
+    /// The sketches as a table of [`UNIQUES`]; the visitors stay until [`Self::clear`].
+    pub(crate) fn table(&mut self) -> Table {
+        self.join();
         let mut table = Table::new(&UNIQUES);
-        for ((advertiser, campaign, minute), sketch) in sketches {
-            push(
-                &mut table,
-                (advertiser, campaign, minute),
-                &sketch.serialize(),
-            );
+        let place = |visit: &Visit| (visit.advertiser, visit.campaign, visit.hour);
+        for visits in self
+            .visits
+            .chunk_by(|one, other| place(one) == place(other))
+        {
+            let registers = visits.iter().map(|visit| (visit.register, visit.rank));
+            let registers: Vec<(u16, u8)> = registers.collect();
+            if let Some(first) = visits.first() {
+                push(&mut table, place(first), &sketch::encode(&registers));
+            }
         }
         table
+    }
+
+    /// Begins anew: the visitors are in files.
+    pub(crate) fn clear(&mut self) {
+        self.visits.clear();
+        self.joined = 0;
+    }
+
+    /// Leaves the greatest rank of every register.
+    fn join(&mut self) {
+        let key = |visit: &Visit| {
+            let Visit {
+                advertiser,
+                hour,
+                campaign,
+                register,
+                rank,
+            } = *visit;
+            let who = u128::from(advertiser) << 96 | u128::from(campaign) << 32 | u128::from(hour);
+            (who, u32::from(register) << 8 | u32::from(!rank))
+        };
+        // The greatest rank of a register comes first. Stable, because that sort is fast on what
+        // is sorted in pieces.
+        self.visits.sort_by_key(key);
+        let place = |visit: &Visit| (key(visit).0, visit.register);
+        self.visits
+            .dedup_by(|next, first| place(next) == place(first));
+        self.joined = self.visits.len();
     }
 }
 
 /// Joins sketches of the same campaign and hour.
 pub(crate) fn join(rows: &Table) -> Result<Table, LakeError> {
-    let mut unions: BTreeMap<(u32, u64, u32), Vec<usize>> = BTreeMap::new();
-    for row in 0..rows.rows() {
-        let key = (
-            rows.u64(0, row) as u32,
-            rows.u64(1, row),
-            rows.u64(2, row) as u32,
-        );
-        unions.entry(key).or_default().push(row);
-    }
+    let key = |row: usize| {
+        let (advertiser, campaign) = (rows.u64(0, row) as u32, rows.u64(1, row));
+        (advertiser, campaign, rows.u64(2, row) as u32)
+    };
+    let mut order: Vec<usize> = (0..rows.rows()).collect();
+    order.sort_by_key(|row| key(*row));
     let mut table = Table::new(&UNIQUES);
-    for (key, found) in unions {
-        if let [row] = found.as_slice() {
-            push(&mut table, key, rows.bytes(SKETCH, *row));
-            continue;
-        }
-        let mut union = Union::new()?;
+    for found in order.chunk_by(|one, other| key(*one) == key(*other)) {
+        let mut union = Union::new();
         for row in found {
-            union.add(rows.bytes(SKETCH, row))?;
+            union.add(rows.bytes(SKETCH, *row)).ok_or_else(broken)?;
         }
-        push(
-            &mut table,
-            key,
-            &union.0.to_sketch(HllType::Hll8).serialize(),
-        );
+        if let Some(first) = found.first() {
+            push(&mut table, key(*first), &union.encode());
+        }
     }
     Ok(table)
 }
 
-/// Sketches that are joined.
-pub(crate) struct Union(HllUnion);
-
-impl Union {
-    pub(crate) fn new() -> Result<Union, LakeError> {
-        HllUnion::new(LG_K).map(Union).map_err(broken)
-    }
-
-    /// Adds a stored sketch.
-    pub(crate) fn add(&mut self, sketch: &[u8]) -> Result<(), LakeError> {
-        self.0
-            .update(&HllSketch::deserialize(sketch).map_err(broken)?);
-        Ok(())
-    }
-
-    /// About how many visitors.
-    pub(crate) fn estimate(&self) -> u64 {
-        self.0.estimate().round() as u64
-    }
-}
-
-fn empty() -> Result<HllSketch, LakeError> {
-    HllSketch::new(LG_K, HllType::Hll8).map_err(broken)
-}
-
-fn broken(error: impl ToString) -> LakeError {
-    LakeError::corrupt("a sketch of visitors", error)
+/// The error of bytes that are no sketch.
+pub(crate) fn broken() -> LakeError {
+    LakeError::corrupt("a sketch of visitors", "it is no sketch")
 }
 
 fn push(table: &mut Table, (advertiser, campaign, minute): (u32, u64, u32), sketch: &[u8]) {

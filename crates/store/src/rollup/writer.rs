@@ -3,16 +3,20 @@
 //! Cells gather in memory. `publish`, each second, shows them to readers in this process; `cut`,
 //! at the ticks of the log, puts them into files by day. A cut writes what came since the one
 //! before, whatever minute it is reported in: a late click adds a cell to a file of its day, and
-//! sums are made by whoever reads. Merging a day adds equal cells up and derives coarser tables.
+//! sums are made by whoever reads. Merging a day adds equal cells up and derives coarser tables; folding a
+//! month does it once more.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tollgate_click::{ClickFacts, Judgement, Millis, Minute, Ordinal, PartitionId};
 
-use super::cells::{At, CAMPAIGNS, Filling, HOURS, MINUTES, Shape, add_up};
+use super::cells::{At, MINUTES, add_up};
+use super::filling::{Filling, Piece};
+use super::months::{self, Month};
+use super::shapes::{AUDIENCE, CAMPAIGNS, FINEST, HOURS, OF_DAY, PUBLISHERS};
 use super::uniques::{self, UNIQUES, Visitors};
-use crate::lake::columns::Table;
+use crate::lake::columns::{Schema, Table};
 use crate::lake::places::{Grain, Plan, Unit};
 use crate::lake::shelf::{Merger, Sheet, Shelf};
 use crate::lake::{Cut, Event, LakeError, Objects};
@@ -21,14 +25,26 @@ use crate::lake::{Cut, Event, LakeError, Objects};
 pub(crate) static ROLLUP: Plan = Plan {
     root: "rollup",
     unit: Grain::Day,
-    tables: &[&MINUTES, &UNIQUES, &HOURS, &CAMPAIGNS],
-    derived: &[HOURS_TABLE, CAMPAIGNS_TABLE],
+    tables: &[
+        &MINUTES,
+        &UNIQUES,
+        &AUDIENCE,
+        &PUBLISHERS,
+        &CAMPAIGNS,
+        &HOURS,
+    ],
+    derived: &[2, 3, 4, 5],
 };
 
 pub(crate) const MINUTES_TABLE: usize = 0;
 pub(crate) const UNIQUES_TABLE: usize = 1;
-pub(crate) const HOURS_TABLE: usize = 2;
-pub(crate) const CAMPAIGNS_TABLE: usize = 3;
+
+/// The place of a table in [`ROLLUP`].
+pub(crate) fn table_of(schema: &Schema) -> usize {
+    let mut tables = ROLLUP.tables.iter();
+    let place = tables.position(|table| table.name == schema.name);
+    place.unwrap_or(MINUTES_TABLE)
+}
 
 /// A day of the rollups, in UTC, counted since the Unix epoch.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -41,8 +57,8 @@ pub(crate) struct Published {
     pub(crate) base: Ordinal,
     /// The last ordinal that is counted in it.
     pub(crate) through: Ordinal,
-    /// Cells, a table a second.
-    pub(crate) cells: Vec<Arc<Table>>,
+    /// Cells, a piece a second.
+    pub(crate) pieces: Vec<Arc<Piece>>,
 }
 
 /// The open minutes of a partition, for readers in the same process.
@@ -133,7 +149,7 @@ impl RollupWriter {
             return Err(LakeError::RowOrder { partition, ordinal });
         }
         self.filling.count(event, facts, judgement, reason)?;
-        self.visitors.count(event, facts, judgement)?;
+        self.visitors.count(event, facts, judgement);
         self.counted = ordinal;
         Ok(())
     }
@@ -144,12 +160,10 @@ impl RollupWriter {
     ///
     /// [`LakeError::Overflow`].
     pub fn publish(&mut self, through: Ordinal) -> Result<(), LakeError> {
-        let cells = self.filling.take()?;
+        let piece = self.filling.show()?;
         self.open.set(|open| {
             open.through = through;
-            if cells.rows() > 0 {
-                open.cells.push(Arc::new(cells));
-            }
+            open.pieces.extend(piece);
         });
         Ok(())
     }
@@ -170,24 +184,19 @@ impl RollupWriter {
                 ordinal: self.counted,
             });
         }
-        // From here on, what was counted is kept in `open` until it is in files.
-        self.publish(last)?;
-        let mut rows = Table::new(&MINUTES);
-        for cells in self.open.get().cells {
-            rows.append((*cells).clone());
-        }
         self.shelf.forget_batch();
-        let cells = add_up(&rows, Shape::Minutes)?;
+        let cells = self.filling.whole()?;
         self.write(MINUTES_TABLE, &cells, At::Minute as usize, (first, last))?;
         let visitors = self.visitors.table();
         self.write(UNIQUES_TABLE, &visitors, At::Minute as usize, (first, last))?;
         let set_aside = self.shelf.commit(last)?;
-        self.visitors = Visitors::new();
+        self.filling.clear();
+        self.visitors.clear();
         self.open.set(|open| {
             *open = Published {
                 base: last,
                 through: last,
-                cells: Vec::new(),
+                pieces: Vec::new(),
             }
         });
         Ok(Cut::Written { set_aside })
@@ -206,7 +215,41 @@ impl RollupWriter {
     ///
     /// [`LakeError`]; readers see the files as they were, or merged.
     pub fn merge(&mut self, Day(day): Day) -> Result<(), LakeError> {
+        months::unfold_for(&self.shelf, Day(day))?;
         self.shelf.merge(Unit(day), &RollupMerger)
+    }
+
+    /// Months with cells that no fold holds, oldest first. Questions about long times are answered
+    /// fast for folded months only; the caller knows which of them are over.
+    ///
+    /// # Errors
+    ///
+    /// [`LakeError`] when a list of files cannot be read.
+    pub fn unfolded(&self) -> Result<Vec<Month>, LakeError> {
+        let days = months::days_with_files(&*self.shelf.objects)?;
+        let mut found: Vec<Month> = Vec::new();
+        for month in days.into_iter().map(|Unit(day)| Month::of(Day(day))) {
+            if found.last() != Some(&month) {
+                found.push(month);
+            }
+        }
+        let mut unfolded = Vec::new();
+        for month in found {
+            if !months::is_folded(&self.shelf, month)? {
+                unfolded.push(month);
+            }
+        }
+        Ok(unfolded)
+    }
+
+    /// Folds the days of a month into few files, as far as they go now; merge the days first, for
+    /// it is cheaper. May be repeated. No sum changes.
+    ///
+    /// # Errors
+    ///
+    /// [`LakeError`]; readers see the month as it was, or folded.
+    pub fn fold(&mut self, month: Month) -> Result<(), LakeError> {
+        months::fold(&self.shelf, month)
     }
 
     fn write(
@@ -251,7 +294,7 @@ impl Merger for RollupMerger {
     fn join(&self, table: usize, rows: Table) -> Result<Table, LakeError> {
         match table {
             UNIQUES_TABLE => uniques::join(&rows),
-            _ => add_up(&rows, Shape::Minutes),
+            _ => add_up(&rows, &FINEST.shape),
         }
     }
 
@@ -260,10 +303,7 @@ impl Merger for RollupMerger {
     }
 
     fn derive(&self, table: usize, rows: &Table) -> Result<Table, LakeError> {
-        let shape = match table {
-            HOURS_TABLE => Shape::Hours,
-            _ => Shape::Campaigns,
-        };
-        add_up(rows, shape)
+        let level = OF_DAY.iter().find(|level| table_of(level.schema) == table);
+        add_up(rows, &level.unwrap_or(&FINEST).shape)
     }
 }

@@ -7,6 +7,8 @@ use crate::lake::tests::sample::{Dice, OwnedRow, START};
 use crate::rollup::{AnswerRow, Dimension, Filter, Key, Metric, Query, ROWS_MAX};
 use tollgate_click::{Millis, Outcome};
 
+const DAY_MS: u64 = 86_400_000;
+
 const DIMENSIONS: [Dimension; 13] = [
     Dimension::Advertiser,
     Dimension::Campaign,
@@ -39,10 +41,16 @@ pub(super) fn query(dice: &mut Dice) -> Query {
         chosen.push(dice.pick(&metrics));
     }
     let dimensions = DIMENSIONS.into_iter().filter(|_| dice.one_in(5)).collect();
-    let grain = dice.pick(&[60_000, 3_600_000]);
-    let near = |at: u64| Millis(at - at % grain);
-    let from = near(START - dice.below(9_000_000));
-    let to = near(START + 3_600_000 + dice.below(9_000_000));
+    let grain = dice.pick(&[60_000, 3_600_000, DAY_MS]);
+    let near = |at: u64, grain: u64| Millis(at - at % grain);
+    let from = near(START - dice.below(9_000_000), grain);
+    let mut to = START + 3_600_000 + dice.below(9_000_000);
+    if grain == DAY_MS {
+        to += DAY_MS * dice.below(3);
+    }
+    // Whole days, and whole days with a piece of one.
+    let grain = dice.pick(&[grain, 60_000]);
+    let to = near(to, grain);
     Query {
         metrics: chosen,
         dimensions,
