@@ -1,7 +1,8 @@
 //! The cases in `tests/cases/*.txt`: tables that say record by record what must come out.
 //!
-//! Each case also runs in other ways that must give the same: with every record sent twice,
-//! applied from a copy of the state at each place, and over again from the start.
+//! Each runs at 1, 2 and 7 partitions, whole and with a crash and a restore from a snapshot after
+//! every batch of 1 and of 3 records, and with every record sent twice. All of these must tell
+//! the same row by row, and keep the same books byte for byte.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,197 +13,131 @@
 
 mod table;
 
-use table::{Case, Row};
-use tollgate_click::{Outcome, PartitionId};
-use tollgate_process::{
-    ApplyVersion, Effect, Effects, Halt, Incoming, Kind, MoneyRefusal, NotApplied, State, apply,
-};
+use table::Case;
+use table::cluster::{Crashes, Run, Told, run};
+use table::world::Row;
+use tollgate_click::{AdvertiserId, Micros, Outcome, PartitionId};
 
-const PARTITION: u16 = 0;
-
-fn fresh() -> State {
-    State::new(PartitionId::new(PARTITION).unwrap(), ApplyVersion::V1)
-}
-
-fn incoming(row: &Row) -> Incoming<'_> {
-    Incoming {
-        facts: &row.facts,
-        session: row.session,
-        sequence: row.sequence,
-        broadcast: row.broadcast,
-    }
-}
-
-/// Applies all rows, stopping at a halt.
-fn run(state: &mut State, rows: &[Row]) -> Vec<Result<Effects, Halt>> {
-    let mut results = Vec::new();
-    for row in rows {
-        let result = apply(state, incoming(row));
-        let halted = result.is_err();
-        results.push(result);
-        if halted {
-            break;
-        }
-    }
-    results
-}
+const WIDTHS: [u16; 3] = [1, 2, 7];
 
 #[test]
 fn every_case_comes_out_as_its_table_says() {
     let cases = Case::all();
-    assert!(cases.len() >= 25, "only {} cases", cases.len());
+    assert!(cases.len() >= 33, "only {} cases", cases.len());
     for case in &cases {
-        let mut state = fresh();
-        let results = run(&mut state, &case.rows);
-        for (row, result) in case.rows.iter().zip(&results) {
-            check_row(case, row, result);
+        let rows = case.rows(1);
+        let run = run(&rows, 1, Crashes::Never);
+        for (row, told) in rows.iter().zip(&run.told) {
+            check_row(case, row, told);
         }
-        check_totals(case, &state);
+        check_sums(case, &run);
+        run.books.check(&case.name);
+        check_balances(case, &run);
     }
 }
 
 #[test]
-fn a_replay_gives_the_same_state_and_so_does_a_restart_anywhere() {
+fn the_books_are_the_same_at_any_width_and_after_any_crash() {
     for case in &Case::all() {
-        let mut whole = fresh();
-        let results = run(&mut whole, &case.rows);
-        let applied = results.iter().filter(|result| result.is_ok()).count();
-        let rows = &case.rows[..applied];
-        for cut in 0..=applied {
-            let mut first = fresh();
-            run(&mut first, &rows[..cut]);
-            let mut second = first.clone();
-            run(&mut second, &rows[cut..]);
-            assert_eq!(second.hash(), whole.hash(), "{} cut at {cut}", case.name);
+        let once = run(&case.rows(1), 1, Crashes::Never);
+        let states: Vec<_> = WIDTHS
+            .into_iter()
+            .map(|width| {
+                let rows = case.rows(width);
+                let whole = run(&rows, width, Crashes::Never);
+                let place = format!("{} at {width} partitions", case.name);
+                check_same(&place, &once, &whole);
+                for size in [1, 3] {
+                    let crashed = run(&rows, width, Crashes::EveryBatch(size));
+                    let place = format!("{place}, crashing after every {size}");
+                    check_same(&place, &once, &crashed);
+                    assert!(whole.states == crashed.states, "{place}");
+                }
+                whole.states
+            })
+            .collect();
+        assert_eq!(states.len(), WIDTHS.len());
+    }
+}
+
+fn check_same(place: &str, once: &Run, other: &Run) {
+    for (row, (one, other)) in once.told.iter().zip(&other.told).enumerate() {
+        // A halt names its ordinal, which is the partition's own.
+        if one.outcome != "halt" {
+            assert_eq!(one, other, "{place}: row {row}");
         }
     }
+    assert_eq!(once.books.export(), other.books.export(), "{place}");
+    assert_eq!(once.clicks, other.clicks, "{place}");
 }
 
 #[test]
 fn sending_every_record_twice_bills_nothing_twice() {
     for case in &Case::all() {
-        let mut once = fresh();
-        let results = run(&mut once, &case.rows);
-        if results.iter().any(Result::is_err) {
+        let rows = case.rows(1);
+        let once = run(&rows, 1, Crashes::Never);
+        if once.told.iter().any(|told| told.outcome == "halt") {
             continue;
         }
-        let mut twice = fresh();
-        for row in &case.rows {
-            for _ in 0..2 {
-                apply(&mut twice, incoming(row)).unwrap();
-            }
-        }
+        let doubled: Vec<Row> = rows
+            .iter()
+            .flat_map(|row| [row.clone(), row.clone()])
+            .collect();
+        let twice = run(&doubled, 1, Crashes::Never);
+        assert_eq!(once.books.advertisers().collect::<Vec<_>>(), {
+            twice.books.advertisers().collect::<Vec<_>>()
+        });
         for outcome in Outcome::ALL
             .into_iter()
             .filter(|one| *one != Outcome::Resent)
         {
-            let (once, twice) = (once.counts(), twice.counts());
-            assert_eq!(
-                once.clicks.of(outcome),
-                twice.clicks.of(outcome),
-                "{}",
-                case.name
-            );
-            assert_eq!(once.impressions.of(outcome), twice.impressions.of(outcome));
+            let counts = [&once, &twice].map(|run| run.clicks.of(outcome));
+            assert_eq!(counts[0], counts[1], "{}: {}", case.name, outcome.name());
         }
-        assert_eq!(
-            once.counts().clicks.spend(),
-            twice.counts().clicks.spend(),
-            "{}",
-            case.name
-        );
-        assert_eq!(twice.ordinal().0, 2 * once.ordinal().0);
+        assert_eq!(once.clicks.spend(), twice.clicks.spend(), "{}", case.name);
+        assert_eq!(once.clicks.shares(), twice.clicks.shares(), "{}", case.name);
     }
 }
 
-fn check_row(case: &Case, row: &Row, result: &Result<Effects, Halt>) {
+fn check_row(case: &Case, row: &Row, told: &Told) {
     let place = format!("{}:{}", case.name, row.line);
-    let effects = match result {
-        Err(halt) => {
-            assert_eq!(
-                row.expect.outcome.as_deref(),
-                Some("halt"),
-                "{place}: {halt}"
-            );
-            let why = row.expect.why.as_deref().unwrap_or_default();
-            assert!(
-                halt.to_string().contains(why),
-                "{place}: {halt} does not say {why:?}"
-            );
-            return;
+    let wanted = |column: &str| row.cell(column).unwrap_or("");
+    assert_eq!(
+        wanted("outcome"),
+        told.outcome,
+        "{place}: outcome, why {}",
+        told.why
+    );
+    assert_eq!(wanted("charge"), told.charge, "{place}: charge");
+    let optional = [
+        ("publisher's", &told.share),
+        ("left", &told.left),
+        ("posted in", &told.posted_in),
+    ];
+    for (column, told) in optional {
+        if let Some(wanted) = row.cell(column) {
+            assert_eq!(wanted, told, "{place}: {column}");
         }
-        Ok(effects) => effects,
-    };
-    let (outcome, charge, why) = told(effects);
-    assert_eq!(
-        row.expect.outcome.as_deref().unwrap_or(""),
-        outcome,
-        "{place}: outcome"
-    );
-    assert_eq!(
-        row.expect.charge.as_deref().unwrap_or(""),
-        charge,
-        "{place}: charge"
-    );
-    if let Some(wanted) = &row.expect.why {
-        assert_eq!(wanted, &why, "{place}: why");
+    }
+    match row.cell("why") {
+        Some(wanted) if told.outcome == "halt" => {
+            assert!(
+                told.why.contains(wanted),
+                "{place}: {} does not say {wanted:?}",
+                told.why
+            );
+        }
+        Some(wanted) => assert_eq!(wanted, told.why, "{place}: why"),
+        None => {}
     }
 }
 
-/// Outcome, charge and reason in the words of the tables.
-fn told(effects: &Effects) -> (String, String, String) {
-    match &effects.effect {
-        Effect::Ended(ending) => {
-            let judgement = &ending.judgement;
-            assert_eq!(judgement.ordinal, effects.ordinal);
-            let billed = judgement.outcome == Outcome::Billed;
-            assert!(billed || judgement.charge.0 == 0, "only billed clicks cost");
-            assert!(
-                !billed || ending.kind == Kind::Click,
-                "impressions cost nothing yet"
-            );
-            let charge = if billed {
-                judgement.charge.to_string()
-            } else {
-                String::new()
-            };
-            let why = ending.reason.map_or("", |reason| reason.name());
-            (judgement.outcome.name().to_owned(), charge, why.to_owned())
-        }
-        Effect::Unreadable { judgement, .. } => (
-            judgement.outcome.name().to_owned(),
-            String::new(),
-            "damaged".to_owned(),
-        ),
-        Effect::Tick { counted: false, .. } => ("ignored".to_owned(), String::new(), String::new()),
-        Effect::Control {
-            applied: Err(why), ..
-        } => {
-            let outcome = match why {
-                NotApplied::Repeat => "ignored",
-                NotApplied::OtherCurrency => "refused",
-            };
-            (outcome.to_owned(), String::new(), why.name().to_owned())
-        }
-        Effect::Money { accepted, .. } => {
-            let why = accepted.err().map_or("", MoneyRefusal::name);
-            (String::new(), String::new(), why.to_owned())
-        }
-        Effect::Tick { .. } | Effect::Control { .. } | Effect::Mark(_) => {
-            (String::new(), String::new(), String::new())
-        }
-    }
-}
-
-fn check_totals(case: &Case, state: &State) {
-    let clicks = &state.counts().clicks;
+fn check_sums(case: &Case, run: &Run) {
+    let clicks = &run.clicks;
     let spend: Vec<String> = clicks
         .spend()
         .iter()
-        .map(|(currency, micros)| {
-            let micros = i64::try_from(*micros).unwrap();
-            format!("{} {currency}", tollgate_click::Micros(micros))
-        })
+        .map(|(currency, micros)| format!("{} {currency}", Micros(*micros as i64)))
         .collect();
     let told = format!(
         "gross {}, net {}, total_net {}, billed {}, spend {}",
@@ -210,12 +145,34 @@ fn check_totals(case: &Case, state: &State) {
         clicks.net(),
         clicks.total_net(),
         clicks.of(Outcome::Billed),
-        if spend.is_empty() {
-            "nothing".to_owned()
-        } else {
-            spend.join(" and ")
+        match spend.as_slice() {
+            [] => "nothing".to_owned(),
+            spend => spend.join(" and "),
         },
     );
-    assert_eq!(told, case.totals, "{}", case.name);
-    assert_eq!(state.counts().records(), state.ordinal().0, "{}", case.name);
+    assert_eq!(case.sums["totals"], told, "{}", case.name);
+    if let Some(wanted) = case.sums.get("balances") {
+        assert_eq!(*wanted, run.books.balances(), "{}", case.name);
+    }
+    if let Some(wanted) = case.sums.get("earned") {
+        assert_eq!(*wanted, run.books.earned(), "{}", case.name);
+    }
+    for state in &run.states {
+        assert_eq!(state.counts().records(), state.ordinal().0, "{}", case.name);
+    }
+}
+
+/// What effects add up to is what the state says is left.
+fn check_balances(case: &Case, run: &Run) {
+    for (advertiser, _, sum) in run.books.advertisers() {
+        let advertiser = AdvertiserId(advertiser);
+        let home = PartitionId::of_advertiser(advertiser, run.states.len() as u16);
+        let left = run.states[usize::from(home.get())].balance(advertiser);
+        assert_eq!(
+            left.map(|left| i128::from(left.0)),
+            Some(sum),
+            "{}",
+            case.name
+        );
+    }
 }

@@ -8,13 +8,12 @@
     reason = "a test fails by panicking"
 )]
 
-#[allow(dead_code, reason = "the case files use all of it")]
 mod table;
 
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use table::Row;
+use table::world::Row;
 use tollgate_click::{Outcome, PartitionId, Source};
 use tollgate_process::{ApplyVersion, Effect, Halt, Incoming, Kind, State, apply};
 
@@ -23,12 +22,7 @@ fn fresh() -> State {
 }
 
 fn incoming(row: &Row) -> Incoming<'_> {
-    Incoming {
-        facts: &row.facts,
-        session: row.session,
-        sequence: row.sequence,
-        broadcast: row.broadcast,
-    }
+    row.incoming()
 }
 
 type Cells = Vec<(&'static str, String)>;
