@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use serde_json::json;
 
-use crate::commands::{completions, config, demo, doctor, keys, link, load, replay, report, serve};
+use crate::commands::{
+    click, completions, config, demo, doctor, keys, ledger, link, load, replay, report, serve,
+};
 use crate::exit::{self, Exit};
 use crate::output::{self, Global};
 
@@ -46,6 +48,10 @@ enum Command {
     Report(report::Args),
     /// Check a configuration file or show what is in force.
     Config(config::Args),
+    /// Tell the whole story of one click.
+    Click(click::Args),
+    /// Verify the ledger, show balances, export the books.
+    Ledger(ledger::Args),
     /// Examine this machine and a data directory.
     Doctor(doctor::Args),
     /// Print the completion script of a shell.
@@ -68,6 +74,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Load(args) => load::run(args, &global),
         Command::Report(args) => report::run(args, &global),
         Command::Config(args) => config::run(args, &global),
+        Command::Click(args) => click::run(args, &global),
+        Command::Ledger(args) => ledger::run(args, &global),
         Command::Doctor(args) => doctor::run(args, &global),
         Command::Completions(args) => completions::run(args, &global),
     };

@@ -9,6 +9,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "cli/books.rs"]
+mod books;
 #[path = "cli/calls.rs"]
 mod calls;
 #[path = "cli/clock.rs"]

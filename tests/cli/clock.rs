@@ -9,12 +9,12 @@ use tollgate_log::{Append, Log, NewRecord, Options, Partition, RealDisk, Segment
 
 use super::world::{World, call, refused, until_unlocked};
 
-fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis() as u64
 }
 
 /// Leaves a last tick of that time in a data directory that was served before.
-fn tick(world: &World, at: u64) {
+pub(crate) fn tick(world: &World, at: u64) {
     let options = Options {
         partitions: 17,
         ..Options::default()

@@ -9,3 +9,5 @@ pub mod lake;
 pub mod rollup;
 
 pub mod snapshots;
+
+pub mod story;
