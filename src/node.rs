@@ -55,6 +55,10 @@ pub(crate) struct NodeOptions {
     pub(crate) process: bool,
     /// Go on although the clock is far from the last tick.
     pub(crate) accept_clock: bool,
+    /// The clock of everything in the node.
+    pub(crate) clock: Clock,
+    /// How many times as fast as time that clock runs: 1, but for a demo.
+    pub(crate) clock_speed: u32,
 }
 
 /// A node that runs. Dropping it cuts everything off; [`Node::stop`] does not.
@@ -82,7 +86,8 @@ impl Node {
         let wanted = options.files.read()?;
         let (listener, api_address) = api::listen(config.api).await?;
         let dir = DataDir::open_or_create(&options.data)?;
-        let (log, clock) = (Arc::new(open_log(&dir, config)?), Clock::system());
+        let clock = options.clock.clone();
+        let log = Arc::new(open_log(&dir, config, clock.clone())?);
         let wiring = Arc::new(Wiring::default());
         let partitions = config.node.partitions;
         let kept = snapshot::load(dir.path()).context("cannot read the control snapshot")?;
@@ -118,7 +123,8 @@ impl Node {
             edge: config.node.edge,
             ticks: options.process,
             marks: options.collect,
-            clock: wall_clock(),
+            clock: reading(clock.clone()),
+            speed: options.clock_speed,
             faults: faults.clone(),
             noted: note_ticks(edge.as_ref(), ticked_ms.clone()),
         };
@@ -256,8 +262,7 @@ async fn until(mut stopped: watch::Receiver<bool>) {
     drop(stopped.wait_for(|stopped| *stopped).await);
 }
 
-fn wall_clock() -> Box<dyn Fn() -> Millis + Send + Sync> {
-    let clock = Clock::system();
+fn reading(clock: Clock) -> Box<dyn Fn() -> Millis + Send + Sync> {
     Box::new(move || clock.read())
 }
 
@@ -364,9 +369,8 @@ fn refuse_files(error: OfferError) -> anyhow::Error {
     }
 }
 
-fn open_log(dir: &DataDir, config: &Config) -> anyhow::Result<SegmentLog> {
+fn open_log(dir: &DataDir, config: &Config, clock: Clock) -> anyhow::Result<SegmentLog> {
     let section = &config.log;
-    let clock = Clock::system();
     let options = Options {
         partitions: config.node.partitions + 1, // the last one is the control partition
         durability: if section.sync {

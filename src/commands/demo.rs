@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::Value;
 use tollgate_click::Refusal;
+use tollgate_collect::Clock;
 use tollgate_traffic::books::Told;
 use tollgate_traffic::client::Patience;
 use tollgate_traffic::ending::Ending;
@@ -140,6 +141,8 @@ fn prepare(folder: &Path, world: &World) -> anyhow::Result<NodeOptions> {
         collect: true,
         process: true,
         accept_clock: false,
+        clock: Clock::system(),
+        clock_speed: 1,
     })
 }
 

@@ -6,6 +6,7 @@ use anyhow::Context;
 use clap::ValueEnum;
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tollgate_collect::Clock;
 
 use crate::config;
 use crate::control::files::Files;
@@ -62,6 +63,8 @@ pub(crate) fn run(args: Args, global: &Global) -> anyhow::Result<Exit> {
         collect: has(Role::Collect),
         process: has(Role::Process),
         accept_clock: args.accept_clock,
+        clock: Clock::system(),
+        clock_speed: 1,
         config,
         data: args.data,
         files: args.files,

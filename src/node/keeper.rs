@@ -93,7 +93,7 @@ impl Keeper {
     async fn take_files(&mut self) -> bool {
         let offered = match self.files.read() {
             Err(error) => Err(format!("{error:#}")),
-            Ok(wanted) => match self.sequencer.offer(&wanted, Clock::system().now()).await {
+            Ok(wanted) => match self.sequencer.offer(&wanted, self.clock.now()).await {
                 Ok(changes) => Ok(changes),
                 Err(OfferError::Differs(differs)) => Err(differs.to_string()),
                 Err(error) => {
@@ -145,7 +145,7 @@ impl Keeper {
     }
 
     fn try_prune(&self) -> Result<(), tollgate_log::ReadError> {
-        let now_ms = Clock::system().read().0;
+        let now_ms = self.clock.read().0;
         let (facts, personal) = self.retention;
         if let Some(before) = self.passed(&self.log.segments()?, now_ms, personal) {
             self.log.expire_personal(before)?;

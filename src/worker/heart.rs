@@ -64,21 +64,28 @@ pub(crate) fn check_start(last: Option<Tick>, now: Millis) -> Result<(), ClockFa
 pub(crate) struct Watch {
     wall: Millis,
     monotonic: Duration,
+    /// How many times as fast as time the wall clock runs.
+    speed: u32,
 }
 
 impl Watch {
     /// Both clocks now.
-    pub(crate) fn start(wall: Millis, monotonic: Duration) -> Watch {
-        Watch { wall, monotonic }
+    pub(crate) fn start(wall: Millis, monotonic: Duration, speed: u32) -> Watch {
+        Watch {
+            wall,
+            monotonic,
+            speed,
+        }
     }
 
     /// How far the wall clock went astray since the last look, if that is too far.
     pub(crate) fn look(&mut self, wall: Millis, monotonic: Duration) -> Result<(), ClockFault> {
-        let ran = monotonic.saturating_sub(self.monotonic).as_millis();
+        let ran = monotonic.saturating_sub(self.monotonic) * self.speed;
+        let ran = ran.as_millis();
         let went = i128::from(wall.0) - i128::from(self.wall.0);
         let step = went - i128::try_from(ran).unwrap_or(i128::MAX);
-        *self = Watch { wall, monotonic };
-        if step.unsigned_abs() > u128::from(CLOCK_SKEW_MS_MAX) {
+        (self.wall, self.monotonic) = (wall, monotonic);
+        if step.unsigned_abs() > u128::from(CLOCK_SKEW_MS_MAX) * u128::from(self.speed) {
             return Err(ClockFault::Stepped(i64::try_from(step).unwrap_or(i64::MAX)));
         }
         Ok(())
@@ -132,6 +139,8 @@ pub(crate) struct Heart<A> {
     pub(crate) ticks: bool,
     pub(crate) marks: bool,
     pub(crate) clock: Box<dyn Fn() -> Millis + Send + Sync>,
+    /// How many times as fast as time that clock runs.
+    pub(crate) speed: u32,
     pub(crate) faults: Faults,
     pub(crate) noted: Box<dyn Fn(Millis) + Send + Sync>,
 }
@@ -141,7 +150,7 @@ impl<A: Append> Heart<A> {
     pub(crate) async fn run(self, stopped: impl Future<Output = ()>) {
         let mut stopped = std::pin::pin!(stopped);
         let started = Instant::now();
-        let mut watch = Watch::start((self.clock)(), started.elapsed());
+        let mut watch = Watch::start((self.clock)(), started.elapsed(), self.speed);
         let mut marked = Minute(0);
         let mut every = tokio::time::interval(Duration::from_secs(1));
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -179,7 +188,8 @@ impl<A: Append> Heart<A> {
             .await?;
             (self.noted)(now);
         }
-        let minute = Millis(now.0.saturating_sub(MARK_DELAY_MS)).minute();
+        let delay_ms = MARK_DELAY_MS * u64::from(self.speed);
+        let minute = Millis(now.0.saturating_sub(delay_ms)).minute();
         if self.marks && minute > *marked {
             self.append(Record::Mark(Mark {
                 edge: self.edge,
@@ -236,7 +246,7 @@ mod tests {
     #[test]
     fn a_step_of_the_clock_is_seen_and_drift_is_not() {
         let ms = Duration::from_millis;
-        let mut watch = Watch::start(Millis(1_000_000), ms(50));
+        let mut watch = Watch::start(Millis(1_000_000), ms(50), 1);
         assert_eq!(watch.look(Millis(1_001_000), ms(1_050)), Ok(()));
         assert_eq!(
             watch.look(Millis(1_003_900), ms(2_050)),
@@ -247,18 +257,22 @@ mod tests {
             watch.look(Millis(1_007_001), ms(3_050)),
             Err(ClockFault::Stepped(2_101))
         );
+        let mut fast = Watch::start(Millis(0), ms(0), 1_440);
+        assert_eq!(fast.look(Millis(1_440_000), ms(1_000)), Ok(()));
+        assert_eq!(fast.look(Millis(2_881_000), ms(2_000)), Ok(()), "jitter");
+        assert!(fast.look(Millis(2_882_440), ms(6_001)).is_err(), "it stood");
         let hour_back = Millis(10_000_000 + 1_000 - 3_600_000);
-        let mut watch = Watch::start(Millis(10_000_000), ms(0));
+        let mut watch = Watch::start(Millis(10_000_000), ms(0), 1);
         assert_eq!(
             watch.look(hour_back, ms(1_000)),
             Err(ClockFault::Stepped(-3_600_000))
         );
-        let mut watch = Watch::start(Millis(5_000), ms(0));
+        let mut watch = Watch::start(Millis(5_000), ms(0), 1);
         assert!(
             watch.look(Millis(315_360_000_000), ms(1_000)).is_err(),
             "ten years"
         );
-        let mut watch = Watch::start(Millis(5_000), ms(0));
+        let mut watch = Watch::start(Millis(5_000), ms(0), 1);
         assert!(
             watch.look(Millis(0), ms(60_000)).is_err(),
             "frozen and reset"
