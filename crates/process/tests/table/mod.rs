@@ -168,8 +168,7 @@ fn check_header(name: &str, header: &[String]) {
 pub(crate) fn rows(cells: &[Vec<(&str, String)>]) -> Vec<Row> {
     let mut world = World::new(1);
     let named = |row: &Vec<(&str, String)>| {
-        let cells = row.iter().filter(|(_, cell)| !cell.is_empty());
-        cells
+        row.iter()
             .map(|(column, cell)| ((*column).to_owned(), cell.clone()))
             .collect::<Cells>()
     };
