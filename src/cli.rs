@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use serde_json::json;
 
 use crate::commands::{
-    click, completions, config, demo, doctor, keys, ledger, link, load, replay, report, serve,
+    click, completions, config, demo, doctor, keys, ledger, link, load, replay, report, serve, tail,
 };
 use crate::exit::{self, Exit};
 use crate::output::{self, Global};
@@ -44,10 +44,12 @@ enum Command {
     Replay(replay::Args),
     /// Send open-loop load and write its own history.
     Load(load::Args),
-    /// Recount the log through the core and print what it comes to.
+    /// Print what clicks come to.
     Report(report::Args),
     /// Check a configuration file or show what is in force.
     Config(config::Args),
+    /// Show clicks as they come, with how each ended.
+    Tail(tail::Args),
     /// Tell the whole story of one click.
     Click(click::Args),
     /// Verify the ledger, show balances, export the books.
@@ -74,6 +76,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Load(args) => load::run(args, &global),
         Command::Report(args) => report::run(args, &global),
         Command::Config(args) => config::run(args, &global),
+        Command::Tail(args) => tail::run(args, &global),
         Command::Click(args) => click::run(args, &global),
         Command::Ledger(args) => ledger::run(args, &global),
         Command::Doctor(args) => doctor::run(args, &global),

@@ -13,3 +13,4 @@ pub(crate) mod load;
 pub(crate) mod replay;
 pub(crate) mod report;
 pub(crate) mod serve;
+pub(crate) mod tail;

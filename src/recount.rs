@@ -15,6 +15,7 @@ use tollgate_process::{
 };
 
 pub(crate) mod dimension;
+pub(crate) mod rollups;
 
 use dimension::{Cell, Dimension};
 

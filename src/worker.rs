@@ -13,6 +13,7 @@ mod heart;
 
 mod begin;
 mod books;
+mod follow;
 mod pace;
 mod partition;
 mod patience;
@@ -22,6 +23,7 @@ mod run;
 mod snapshots;
 
 pub(crate) use begin::{Identity, SNAPSHOT_ORDINALS, Stores};
+pub(crate) use follow::{Follower, Seen, untouched};
 pub(crate) use heart::{Faults, Heart, Part, check_start};
 pub(crate) use patience::{GaveUp, Patience};
 #[allow(unused_imports, reason = "the query service comes next")]

@@ -1,4 +1,5 @@
-//! `tollgate report`: recounts the log through the core and prints what it comes to.
+//! `tollgate report`: prints what clicks come to, from the rollups and the end of the log, or by
+//! recounting the whole log through the core.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,16 +15,17 @@ use crate::data_dir::DataDir;
 use crate::exit::Exit;
 use crate::output::{self, Global};
 use crate::recount::dimension::Dimension;
-use crate::recount::{self, Question, Recount};
+use crate::recount::{self, Question, Recount, rollups};
 
 mod render;
 
 /// Arguments of `tollgate report`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Works beside a live server and without one, and changes nothing. Times \
-                        are UTC and those of the report: when a click was received, or its event \
-                        time for an import. Exit codes: 0 fine, 2 usage, 3 the log cannot be \
+    after_help = "Works beside a live server and without one, and changes nothing. It reads the \
+                        rollups and replays what came after them; --recount replays everything, \
+                        as does --by link and a time within a minute. Times are UTC and those \
+                        of the report: when a click was received, or its event time for an import. Exit codes: 0 fine, 2 usage, 3 the log cannot be \
                         read, its start is gone, or a partition halts."
 )]
 pub(crate) struct Args {
@@ -39,6 +41,9 @@ pub(crate) struct Args {
     /// Only clicks before this time.
     #[arg(long, value_name = "TIME", value_parser = time)]
     to: Option<Millis>,
+    /// Recount the whole log through the core instead of reading the rollups.
+    #[arg(long)]
+    recount: bool,
     /// Print comma-separated values.
     #[arg(long, conflicts_with = "json")]
     csv: bool,
@@ -56,7 +61,11 @@ pub(crate) fn run(args: Args, global: &Global) -> anyhow::Result<Exit> {
         from: args.from,
         to: args.to,
     };
-    let recount = of_data_dir(&args.data, &question, global)?;
+    let recount = if args.recount || !rollups::can_answer(&question) {
+        of_data_dir(&args.data, &question, global)?
+    } else {
+        of_rollups(&args.data, &question)?
+    };
     let text = if global.json {
         render::json(&question, &recount)?
     } else if args.csv {
@@ -66,6 +75,17 @@ pub(crate) fn run(args: Args, global: &Global) -> anyhow::Result<Exit> {
     };
     output::print(&text)?;
     Ok(Exit::Fine)
+}
+
+/// From the rollups, and the end of the log that they do not have yet.
+fn of_rollups(data: &Path, question: &Question) -> anyhow::Result<Recount> {
+    let dir = DataDir::open(data)?;
+    let log = SegmentLog::open_readonly(Arc::new(RealDisk), &dir.log())
+        .context("the log cannot be opened")?;
+    if dir.is_in_use() {
+        see_last_receipts(&log)?;
+    }
+    rollups::answer(&log, dir.objects(), question)
 }
 
 /// Recounts a data directory, with a bar on a terminal.

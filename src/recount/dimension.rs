@@ -1,5 +1,6 @@
 //! What clicks can be counted by.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use clap::ValueEnum;
@@ -38,7 +39,7 @@ pub(crate) enum Cell {
     /// The start of a minute, hour or day, in UTC.
     Time(Millis),
     Outcome(Outcome),
-    Word(&'static str),
+    Word(Cow<'static, str>),
     Country(tollgate_click::Country),
 }
 
@@ -82,12 +83,14 @@ impl Dimension {
                 Source::Signed { .. } | Source::Imported { .. } => Cell::Number(0),
             },
             Dimension::Country => Cell::Country(facts.country),
-            Dimension::Device => Cell::Word(facts.agent_class.name()),
+            Dimension::Device => Cell::Word(facts.agent_class.name().into()),
             Dimension::Minute => start_of(facts.reported_at(), 60_000),
             Dimension::Hour => start_of(facts.reported_at(), 3_600_000),
             Dimension::Day => start_of(facts.reported_at(), 86_400_000),
             Dimension::Outcome => Cell::Outcome(outcome),
-            Dimension::Reason => Cell::Word(ending.reason.map_or("", |reason| reason.name())),
+            Dimension::Reason => {
+                Cell::Word(ending.reason.map_or("", |reason| reason.name()).into())
+            }
         }
     }
 }

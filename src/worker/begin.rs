@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tollgate_click::PartitionId;
-use tollgate_log::{Cursor, Log, Partition, PartitionSet, ReadError, ReadFrom};
+use tollgate_log::{Cursor, Log, Partition, PartitionSet, Read, ReadBudget, ReadError, ReadFrom};
 use tollgate_process::{ApplyVersion, State};
 use tollgate_store::lake::{LakeWriter, Objects};
 use tollgate_store::ledger::{Lease, Watermark};
@@ -23,6 +23,8 @@ use super::snapshots::{self, Keeping};
 pub(crate) struct Stores {
     pub(crate) ledger: OpenLedger,
     pub(crate) objects: Arc<dyn Objects>,
+    /// Whether a lake is kept: without one no click can be told and nothing be proved.
+    pub(crate) lake: bool,
     /// Records of a partition after which its state is kept again.
     pub(crate) snapshot_ordinals: u64,
 }
@@ -72,6 +74,7 @@ impl<R> Worker<R> {
             let mut opening = Opening {
                 books: &mut books,
                 objects: &stores.objects,
+                keeps_lake: stores.lake,
                 durable: log.durable(),
                 start,
             };
@@ -133,6 +136,7 @@ impl From<GaveUp> for Unfit {
 struct Opening<'a> {
     books: &'a mut Books,
     objects: &'a Arc<dyn Objects>,
+    keeps_lake: bool,
     durable: Cursor,
     start: Cursor,
 }
@@ -151,9 +155,13 @@ impl Opening<'_> {
         let watermark = self.books.watermark(partition, patience)?;
         self.check_log(&watermark)?;
         let halt = |error: tollgate_store::lake::LakeError| Trouble::Halt(error.to_string());
-        let lake = LakeWriter::open(self.objects.clone(), partition).map_err(halt)?;
+        let lake = || LakeWriter::open(self.objects.clone(), partition);
+        let lake = self.keeps_lake.then(lake).transpose().map_err(halt)?;
         let rollup = RollupWriter::open(self.objects.clone(), partition).map_err(halt)?;
-        let lowest = watermark.ordinal.min(lake.through()).min(rollup.through());
+        let lowest = watermark.ordinal.min(rollup.through());
+        let lowest = lake
+            .as_ref()
+            .map_or(lowest, |lake| lake.through().min(lowest));
         let store = SnapshotStore::new(self.objects.clone());
         let found = snapshots::find(&store, partition, lowest, self.durable);
         let found = found.map_err(|error| Trouble::Halt(error.to_string()))?;
@@ -203,21 +211,33 @@ fn reader<L: Log>(
             Slot::Runs(partition, _) => Some(partition.cursor()),
             Slot::Stopped(_) => None,
         });
-        let from = from.min().unwrap_or(log.durable());
-        match log.reader(wanted.clone(), ReadFrom::Cursor(from)) {
+        let from = ReadFrom::Cursor(from.min().unwrap_or(log.durable()));
+        match log.reader(wanted.clone(), from).and_then(probe::<L>) {
             Err(ReadError::Gone { first }) => {
                 for slot in slots.iter_mut() {
                     let gone = matches!(slot, Slot::Runs(one, _) if one.cursor() < first);
                     if gone {
-                        let why = "retention has taken the start of the log, and there is no \
-                                   snapshot to go on from";
-                        *slot = stopped(slot.view().partition, why.to_owned());
+                        *slot = stopped(slot.view().partition, START_GONE.to_owned());
                     }
                 }
             }
-            done => return done,
+            Err(error) => return Err(error),
+            Ok(()) => return log.reader(wanted, from),
         }
     }
+}
+
+/// What is said where the log cannot be replayed from its start.
+pub(super) const START_GONE: &str = "retention has cut off the start of the log, and there is no \
+                                     snapshot to go on from";
+
+/// Whether there is something to read where a reader stands: it may have been given up.
+fn probe<L: Log>(mut reader: L::Reader) -> Result<(), ReadError> {
+    let one = ReadBudget {
+        records_max: 1,
+        ..ReadBudget::default()
+    };
+    reader.read(one, &mut |_| {}).map(|_| ())
 }
 
 fn stopped(partition: PartitionId, why: String) -> Slot {

@@ -53,7 +53,8 @@ pub(super) struct PartitionWorker {
     due: Vec<CommitRequest>,
     /// As the ledger has it.
     posted: (Ordinal, Minute),
-    lake: LakeWriter,
+    /// None where no lake is kept.
+    lake: Option<LakeWriter>,
     lake_pace: Pace,
     rollup: RollupWriter,
     rollup_pace: Pace,
@@ -71,7 +72,7 @@ pub(super) struct Begin {
     pub(super) from: Cursor,
     pub(super) epoch: u64,
     pub(super) watermark: Watermark,
-    pub(super) lake: LakeWriter,
+    pub(super) lake: Option<LakeWriter>,
     pub(super) rollup: RollupWriter,
 }
 
@@ -87,7 +88,12 @@ impl PartitionWorker {
             closed: begin.watermark.ordinal,
             due: Vec::new(),
             posted: (begin.watermark.ordinal, begin.watermark.closed_before),
-            lake_pace: Pace::new(partition, 20_000, LAKE_ORDINALS_MAX, begin.lake.through()),
+            lake_pace: Pace::new(
+                partition,
+                20_000,
+                LAKE_ORDINALS_MAX,
+                begin.lake.as_ref().map_or(Ordinal(0), LakeWriter::through),
+            ),
             lake: begin.lake,
             rollup_pace: Pace::new(
                 partition,
@@ -152,6 +158,9 @@ impl PartitionWorker {
             }
         };
         self.cursor = record.cursor.after();
+        if before == Millis(0) {
+            self.kept.1 = self.state.clock(); // the age of what was never kept counts from here
+        }
         match self.perform(&effects, record, before) {
             Ok(()) => self.cut(before, patience),
             Err(why) => {
@@ -226,7 +235,9 @@ impl PartitionWorker {
             counted.map_err(|error| error.to_string())?;
             self.rollup_pace.filled();
         }
-        if ordinal > self.lake_pace.after() {
+        if let Some(lake) = &mut self.lake
+            && ordinal > self.lake_pace.after()
+        {
             self.hits.clear();
             self.hits.extend(ending.hits.iter().map(|rule| RuleHit {
                 rule: rule.name,
@@ -244,7 +255,7 @@ impl PartitionWorker {
                 hits: &self.hits,
                 personal,
             };
-            self.lake.push(&row).map_err(|error| error.to_string())?;
+            lake.push(&row).map_err(|error| error.to_string())?;
             self.lake_pace.filled();
         }
         Ok(())
@@ -252,11 +263,13 @@ impl PartitionWorker {
 
     /// A record that is no readable click.
     fn keep_record(&mut self, ordinal: Ordinal, facts: &[u8]) -> Result<(), String> {
-        if ordinal <= self.lake_pace.after() {
-            return Ok(());
+        match &mut self.lake {
+            Some(lake) if ordinal > self.lake_pace.after() => {
+                let kept = lake.push_record(ordinal, self.state.clock(), facts);
+                kept.map_err(|error| error.to_string())
+            }
+            _ => Ok(()),
         }
-        let kept = self.lake.push_record(ordinal, self.state.clock(), facts);
-        kept.map_err(|error| error.to_string())
     }
 
     /// From which account an advertiser pays at this moment of the log.
@@ -347,8 +360,9 @@ impl PartitionWorker {
     /// read, so the log is the spool and memory stays bounded.
     fn cut(&mut self, before: Millis, patience: &mut dyn Patience) -> Result<(), GaveUp> {
         let (ordinal, clock) = (self.state.ordinal(), self.state.clock());
-        if let Some(first) = self.lake_pace.cuts(ordinal, before, clock) {
-            let lake = &mut self.lake;
+        if let Some(lake) = &mut self.lake
+            && let Some(first) = self.lake_pace.cuts(ordinal, before, clock)
+        {
             let cut = insist(patience, || lake.cut(first, ordinal))?;
             self.has_cut(cut);
             self.lake_pace.cut(ordinal);
@@ -391,9 +405,11 @@ impl PartitionWorker {
     pub(super) fn merge_one(&mut self) -> Result<bool, LakeError> {
         let over = self.state.clock().0.saturating_sub(MERGE_DELAY_MS);
         let is_over = |number: u32, each_ms: u64| (u64::from(number) + 1) * each_ms <= over;
-        let hours = self.lake.unmerged().into_iter();
-        if let Some(hour) = hours.into_iter().find(|Hour(hour)| is_over(*hour, HOUR_MS)) {
-            return self.lake.merge(hour).map(|()| true);
+        if let Some(lake) = &mut self.lake {
+            let mut hours = lake.unmerged().into_iter();
+            if let Some(hour) = hours.find(|Hour(hour)| is_over(*hour, HOUR_MS)) {
+                return lake.merge(hour).map(|()| true);
+            }
         }
         let days = self.rollup.unmerged().into_iter();
         if let Some(day) = days.into_iter().find(|Day(day)| is_over(*day, DAY_MS)) {
@@ -428,11 +444,12 @@ impl PartitionWorker {
     /// What is kept. A record that halts leaves the state as it was, so the state always is the
     /// one behind the cursor.
     pub(super) fn keepsake(&self) -> Keepsake {
-        let lowest = self.posted.0.min(self.lake.through());
+        let lowest = self.posted.0.min(self.rollup.through());
+        let lake = self.lake.as_ref().map(LakeWriter::through);
         Keepsake {
             state: self.state.clone(),
             cursor: self.cursor,
-            lowest: lowest.min(self.rollup.through()),
+            lowest: lake.map_or(lowest, |lake| lake.min(lowest)),
         }
     }
 
@@ -453,7 +470,7 @@ impl PartitionWorker {
             published: self.published,
             posted,
             closed_before,
-            lake: self.lake.through(),
+            lake: self.lake.as_ref().map_or(Ordinal(0), LakeWriter::through),
             rollup: self.rollup.through(),
             halt: self.halt.clone(),
         }

@@ -72,6 +72,14 @@ impl<R: Read> Worker<R> {
         self.progress.clone()
     }
 
+    /// Does everything that is durable, and ends: for benchmarks and rebuilding.
+    #[allow(dead_code, reason = "the benchmarks call it")]
+    pub(crate) fn catch_up(&mut self, patience: &mut dyn Patience) -> Result<(), GaveUp> {
+        while !self.step(ReadBudget::default(), patience)?.at_end {}
+        self.finish();
+        Ok(())
+    }
+
     /// Reads what is durable within the budget, applies it and performs what comes out. When this
     /// returns, every commit that is due is in the ledger.
     pub(super) fn step(

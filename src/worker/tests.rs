@@ -51,6 +51,7 @@ fn begin_as(
             life: life.clone(),
             inner: LocalObjects::new(folder),
         }),
+        lake: true,
         snapshot_ordinals: 60,
     };
     let who = Identity {

@@ -6,7 +6,7 @@ use tollgate_log::{
     Append, Housekeeping, Log, NewRecord, Options, Partition, RealDisk, SegmentLog,
 };
 
-use super::world::{World, call, refused, stdout, until_unlocked};
+use super::world::{World, call, eventually, refused, stdout, until_unlocked};
 
 /// A served folder with a few clicks.
 fn clicked() -> World {
@@ -65,6 +65,49 @@ fn the_same_log_gives_the_same_bytes() {
         let args = ["report", "--data", &data, form];
         assert_eq!(call(args).stdout, call(args).stdout);
     }
+}
+
+/// The rollups with the end of the log, and the whole log through the core: the same words.
+#[test]
+fn a_recount_finds_what_the_rollups_say() {
+    let world = clicked();
+    for by in [
+        "campaign,publisher,ad,placement",
+        "country,device,hour",
+        "outcome,reason",
+        "day",
+    ] {
+        let recounted = world.report(&["--by", by, "--recount"]);
+        assert_eq!(world.report(&["--by", by]), recounted, "{by}");
+        let server = world.serve();
+        server.receipt("/l/abc");
+        eventually("the click is in the report", || {
+            let gross = |report: serde_json::Value| report["totals"]["gross"].as_u64();
+            (gross(world.report(&["--by", by])) > gross(recounted.clone())).then_some(())
+        });
+        assert_eq!(server.end("-TERM").0, Some(0));
+    }
+    let data = world.text("data");
+    let tail = call([
+        "tail",
+        "--data",
+        &data,
+        "--last",
+        "9",
+        "--no-follow",
+        "--json",
+    ]);
+    let text = stdout(&tail);
+    let lines = text
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let lines: Vec<_> = lines.collect();
+    assert_eq!(lines.len(), 7, "{text}");
+    let billed = lines
+        .iter()
+        .filter(|line| line["outcome"] == "billed")
+        .count() as u64;
+    assert_eq!(world.report(&[])["totals"]["billed"], billed);
 }
 
 #[test]

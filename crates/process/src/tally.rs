@@ -39,6 +39,16 @@ impl Tally {
         }
     }
 
+    /// A tally of sums that were counted elsewhere: clicks per outcome, in the order of
+    /// [`Outcome::ALL`], and micro-units a currency.
+    pub fn of_sums(outcomes: [u64; OUTCOMES], spend: BTreeMap<Currency, i128>) -> Tally {
+        Tally {
+            outcomes,
+            spend,
+            shares: BTreeMap::new(),
+        }
+    }
+
     /// Adds what another tally has counted.
     pub fn add(&mut self, other: &Tally) {
         for (count, more) in self.outcomes.iter_mut().zip(other.outcomes) {
