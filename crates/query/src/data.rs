@@ -1,19 +1,19 @@
 //! The data behind the API. Every call demands a [`Tenant`] and adds to what is asked whose data
 //! they are; nothing else in this crate reaches a store.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tollgate_click::control::{PublisherScope, Scope};
-use tollgate_click::{Millis, PartitionId};
-use tollgate_store::lake::Lake;
-use tollgate_store::ledger::{LedgerError, LedgerReads};
+use tollgate_click::control::{PublisherScope, Role, Scope, Target};
+use tollgate_click::{ClickId, Millis, PartitionId};
+use tollgate_store::lake::{Found, Lake, LakeError};
+use tollgate_store::ledger::{Account, Holder, LedgerError, LedgerReads};
 use tollgate_store::rollup::{Answer, Dimension, Filter, Key, Query, QueryError, Rollups};
 
 use crate::cursor::Cursors;
-use crate::desk::{Desk, NewChange, Written};
-use crate::node::Node;
+use crate::desk::{AuditPage, Desk, NewChange, Written};
+use crate::node::{EventCounts, Node};
 use crate::problem::Problem;
 use crate::seen::Seen;
 use crate::tenant::Tenant;
@@ -115,6 +115,71 @@ impl Data {
             .await
     }
 
+    /// Reads the ledger, as the tenant sees it.
+    pub(crate) async fn books<T: Send + 'static>(
+        &self,
+        tenant: &Tenant,
+        read: impl FnOnce(&mut Books<'_>) -> Result<T, LedgerError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let (idle, open) = (self.ledgers.clone(), self.context.ledger.clone());
+        let tenant = tenant.clone();
+        let read = self.turn(move || {
+            let kept = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let mut ledger = kept.map_or_else(|| open(), Ok)?;
+            let mut books = Books {
+                ledger: &mut *ledger,
+                tenant: &tenant,
+            };
+            let read = read(&mut books);
+            if read.is_ok() {
+                idle.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(ledger);
+            }
+            read
+        });
+        read.await?.map_err(|error| match error {
+            LedgerError::Busy => Problem::unavailable("the ledger is busy", 1),
+            error => Problem::broken("the ledger", error),
+        })
+    }
+
+    /// Finds a click of the tenant's, and everything that its transport repeated of it.
+    pub(crate) async fn click(&self, tenant: &Tenant, id: ClickId) -> Result<Vec<Found>, Problem> {
+        let lake = self.context.lake.clone();
+        let found: Result<Vec<Found>, LakeError> = self.turn(move || lake.find(id)).await?;
+        let mut found = found.map_err(|error| Problem::broken("the lake", error))?;
+        found.retain(|one| tenant.sees_advertiser(one.row.facts.advertiser));
+        Ok(found)
+    }
+
+    /// Changes from a place on, those that the tenant sees.
+    pub(crate) async fn audit(
+        &self,
+        tenant: &Tenant,
+        from: Option<Vec<u8>>,
+        limit: usize,
+    ) -> Result<AuditPage, Problem> {
+        let desk = self.context.desk.clone();
+        let page = self
+            .turn(move || desk.audit(from.as_deref(), limit))
+            .await?;
+        let mut page = page?;
+        page.changes.retain(|one| match one.change.target() {
+            Target::Advertiser(advertiser) => tenant.sees_advertiser(advertiser),
+            Target::All => tenant.sees_all(),
+        });
+        Ok(page)
+    }
+
+    /// What the edge has counted, over all tenants.
+    pub(crate) fn events(&self, tenant: &Tenant) -> Result<EventCounts, Problem> {
+        match tenant.sees_all() {
+            true => Ok(self.node().events()),
+            false => Err(Problem::forbidden("this key is for some tenants only")),
+        }
+    }
+
     /// The partitions that hold the tenant's clicks, where they are not all.
     pub(crate) fn home(&self, tenant: &Tenant) -> Option<Vec<PartitionId>> {
         let Scope::Only(advertisers) = tenant.advertisers() else {
@@ -143,6 +208,44 @@ impl Data {
         });
         done.await
             .map_err(|error| Problem::broken("the answer", error))
+    }
+}
+
+/// The ledger as a tenant sees it.
+pub(crate) struct Books<'a> {
+    ledger: &'a mut dyn LedgerReads,
+    tenant: &'a Tenant,
+}
+
+impl Books<'_> {
+    /// The ledger itself, for what shows only what [`Books::shows`] allows.
+    pub(crate) fn ledger(&mut self) -> &mut dyn LedgerReads {
+        self.ledger
+    }
+
+    /// Whether an account is the tenant's to see.
+    pub(crate) fn shows(&self, account: Account) -> bool {
+        sees_account(self.tenant, account)
+    }
+}
+
+/// Whether an account is the tenant's to see: advertisers see no payables, publishers no
+/// advertisers, and the platform's own are for those who see everything.
+pub(crate) fn sees_account(tenant: &Tenant, account: Account) -> bool {
+    let role = tenant.role();
+    match account.holder() {
+        Holder::Prepaid(advertiser) | Holder::Credit(advertiser) => {
+            role != Role::Publisher && tenant.sees_advertiser(advertiser)
+        }
+        Holder::Payable(publisher) => {
+            let is_named = *tenant.publishers() != PublisherScope::All;
+            let reaches = is_named || *tenant.advertisers() == Scope::All;
+            role != Role::Advertiser && reaches && tenant.sees_publisher(publisher)
+        }
+        Holder::Revenue | Holder::Adjustments | Holder::Outside => {
+            let is_house = !matches!(role, Role::Advertiser | Role::Publisher);
+            is_house && tenant.sees_all()
+        }
     }
 }
 

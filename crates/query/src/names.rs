@@ -10,6 +10,14 @@ pub fn check(name: &str) -> Result<(), String> {
     if name.len() > NAME_BYTES_MAX {
         return Err(format!("it has {} bytes", name.len()));
     }
+    check_text(name)
+}
+
+/// What is wrong with a text of any length, if anything.
+pub fn check_text(name: &str) -> Result<(), String> {
+    if name.trim().is_empty() {
+        return Err("it is empty".to_owned());
+    }
     if name != name.trim() {
         return Err("it begins or ends with a space".to_owned());
     }

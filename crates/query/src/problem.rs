@@ -181,6 +181,14 @@ impl Problem {
         self
     }
 
+    /// The same with other errors.
+    #[must_use]
+    pub(crate) fn instead(mut self, mut errors: Vec<Wrong>) -> Problem {
+        errors.truncate(ERRORS_MAX);
+        self.errors = errors;
+        self
+    }
+
     /// The status.
     pub fn status(&self) -> StatusCode {
         self.status

@@ -12,7 +12,7 @@ use tollgate_store::rollup::{Answer, Dimension, Key, Metric, Query, QueryError, 
 pub(crate) use ask::PARAMS;
 use ask::{Ask, Column, Format};
 use shown::{Complete, Row};
-pub(crate) use shown::{ReportAnswer, time};
+pub(crate) use shown::{ReportAnswer, minute_text, time};
 
 use crate::call::{Call, Reply};
 use crate::data::Data;

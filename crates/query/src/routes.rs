@@ -13,7 +13,8 @@ use crate::call::{Call, Reply};
 use crate::desk::Later;
 use crate::params::Param;
 use crate::problem::Problem;
-use crate::reports;
+
+mod table;
 
 /// One path with one method.
 pub struct Route {
@@ -89,8 +90,6 @@ pub(crate) const fn shape<T: ToSchema + PartialSchema>() -> Shape {
 /// Bytes of a body where nothing else is said.
 pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
 
-pub(crate) const EVERYBODY: Policy = Policy::Roles(&Role::ALL);
-
 impl std::fmt::Debug for Route {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {} {:?}", self.method, self.path, self.policy)
@@ -120,23 +119,10 @@ impl Route {
     }
 }
 
-macro_rules! run {
-    ($handler:path) => {
-        |call| Box::pin($handler(call))
-    };
-}
-pub(crate) use run;
-
 /// All routes that a key may use, in the order of the document.
-pub static ROUTES: &[&[Route]] = &[REPORTS];
-
-static REPORTS: &[Route] = &[Route {
-    method: Method::GET,
-    path: "/v1/reports",
-    summary: "Sums of clicks and money by any dimensions",
-    policy: EVERYBODY,
-    params: reports::PARAMS,
-    takes: Takes::Nothing,
-    gives: Gives::Report(shape::<reports::ReportAnswer>()),
-    run: run!(reports::report),
-}];
+pub static ROUTES: &[&[Route]] = &[
+    table::REPORTS,
+    table::NOUNS,
+    table::CREDENTIALS,
+    table::MONEY,
+];

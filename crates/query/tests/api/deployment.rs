@@ -1,0 +1,324 @@
+//! A deployment in memory with an own and a foreign one of everything.
+
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, RwLock};
+
+use axum::Router;
+use axum::body::Body;
+use http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use tollgate_click::control::{
+    Ad, Advertiser, ApiKey, Campaign, CampaignState, IngestToken, Link, Payment, Publisher,
+    PublisherScope, Role, Scope, ScopeOf, SigningKey, Target,
+};
+use tollgate_click::{
+    Actor, AdId, AdvertiserId, CampaignId, Change, Control, KeyId, LinkId, Micros, Millis,
+    PlacementId, PublisherId,
+};
+use tollgate_query::data::OpenLedger;
+use tollgate_query::{
+    AuditPage, Context, Decision, Desk, EventCounts, Later, NewChange, Node, PartitionState,
+    Problem, Standing, Written, secret,
+};
+use tollgate_store::lake::{Lake, LocalObjects};
+use tollgate_store::ledger::SqliteLedger;
+use tollgate_store::rollup::Rollups;
+use tower::ServiceExt;
+
+pub(crate) const NOW: Millis = Millis(1_795_000_000_000);
+pub(crate) const PARTITIONS: u16 = 4;
+
+/// A desk that applies at once.
+#[derive(Default)]
+pub(crate) struct MemoryDesk {
+    standing: RwLock<Standing>,
+    changes: Mutex<Vec<Control>>,
+}
+
+impl MemoryDesk {
+    fn take(&self, by: Actor, news: Vec<NewChange>) -> Written {
+        let mut standing = self.standing.write().unwrap();
+        let mut numbering = standing.numbering().clone();
+        let mut written = Written::default();
+        for NewChange { change, secret } in news {
+            let (number, target_number) = numbering.next(&change);
+            let places = match change.target() {
+                Target::All => u32::from(PARTITIONS),
+                Target::Advertiser(_) => 1,
+            };
+            let control = Control {
+                number,
+                target_number,
+                at: NOW,
+                by,
+                change,
+            };
+            standing.apply(&control, &secret).unwrap();
+            written.numbers.push(number);
+            written.partitions = places;
+            written.applied = places;
+            self.changes.lock().unwrap().push(control);
+        }
+        written
+    }
+}
+
+impl Desk for MemoryDesk {
+    fn standing(&self) -> Box<dyn Deref<Target = Standing> + '_> {
+        Box::new(self.standing.read().unwrap())
+    }
+
+    fn submit(&self, by: Actor, decide: Decision) -> Later<'_, Result<Written, Problem>> {
+        let decided = decide(&self.standing.read().unwrap(), NOW);
+        let written = decided.map(|news| self.take(by, news));
+        Box::pin(std::future::ready(written))
+    }
+
+    fn audit(&self, from: Option<&[u8]>, limit: usize) -> Result<AuditPage, Problem> {
+        let from = from.map_or(0, |from| usize::from(from[0]));
+        let changes = self.changes.lock().unwrap();
+        let page: Vec<Control> = changes.iter().skip(from).take(limit).cloned().collect();
+        let end = from + page.len();
+        Ok(AuditPage {
+            next: (end < changes.len()).then(|| vec![end as u8]),
+            changes: page,
+        })
+    }
+}
+
+struct TestNode;
+
+impl Node for TestNode {
+    fn ready(&self) -> (bool, String) {
+        (true, "{}\n".to_owned())
+    }
+    fn metrics(&self) -> String {
+        String::new()
+    }
+    fn partitions(&self) -> Vec<PartitionState> {
+        Vec::new()
+    }
+    fn events(&self) -> EventCounts {
+        EventCounts::default()
+    }
+    fn now(&self) -> Millis {
+        NOW
+    }
+}
+
+/// The deployment, with its router.
+pub(crate) struct Deployment {
+    pub(crate) router: Router,
+    _folder: tempfile::TempDir,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+}
+
+/// Whose key: a role, and whether it sees all tenants or its own only.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Holder {
+    pub(crate) role: Role,
+    pub(crate) narrow: bool,
+}
+
+pub(crate) const ADMIN: Holder = Holder {
+    role: Role::Admin,
+    narrow: false,
+};
+
+impl Holder {
+    /// All that there can be: a role of a tenant is narrow.
+    pub(crate) fn all() -> Vec<Holder> {
+        let both = Role::ALL
+            .into_iter()
+            .flat_map(|role| [true, false].map(|narrow| Holder { role, narrow }));
+        let is_tenant = |role| matches!(role, Role::Advertiser | Role::Publisher);
+        both.filter(|holder| holder.narrow || !is_tenant(holder.role))
+            .collect()
+    }
+
+    fn number(self) -> u32 {
+        100 + self.role as u32 * 2 + u32::from(self.narrow)
+    }
+
+    pub(crate) fn key(self) -> String {
+        secret::api_key(self.number(), &[self.number() as u8; 32])
+    }
+
+    fn made(self) -> NewChange {
+        let (scope, publishers) = match (self.narrow, self.role) {
+            (false, _) => (Scope::All, PublisherScope::All),
+            (true, Role::Advertiser) => (ScopeOf::Only(vec![AdvertiserId(1)]), ScopeOf::All),
+            (true, Role::Publisher) => (ScopeOf::All, ScopeOf::Only(vec![PublisherId(1)])),
+            (true, _) => {
+                let own = ScopeOf::Only(vec![AdvertiserId(1)]);
+                (own, ScopeOf::Only(vec![PublisherId(1)]))
+            }
+        };
+        NewChange {
+            change: Change::ApiKey(ApiKey {
+                key: self.number(),
+                name: "test".to_owned(),
+                role: self.role,
+                scope,
+                publishers,
+                not_after: Millis::MAX,
+            }),
+            secret: secret::hash(&self.key()).to_vec(),
+        }
+    }
+}
+
+/// One of everything for the own tenant (1) and one for a foreign one (2), whose texts all say
+/// `foreign`.
+fn seeds() -> Vec<NewChange> {
+    let mut seeds: Vec<NewChange> = Vec::new();
+    for (number, word) in [(1u32, "own"), (2, "foreign")] {
+        let (advertiser, id) = (AdvertiserId(number), u64::from(number));
+        let changes = [
+            Change::Advertiser(Advertiser {
+                advertiser,
+                name: format!("{word} advertiser"),
+                schemes: Vec::new(),
+                currency: "USD".parse().unwrap(),
+                payment: Payment::Open,
+            }),
+            Change::Publisher(Publisher {
+                publisher: PublisherId(number),
+                name: format!("{word} publisher"),
+                share_basis_points: 7_000,
+            }),
+            Change::Campaign(Campaign {
+                campaign: CampaignId(10 + id),
+                advertiser,
+                name: format!("{word} campaign"),
+                currency: "USD".parse().unwrap(),
+                price: Some(Micros(350_000)),
+                state: CampaignState::Active,
+                daily_budget: None,
+                total_budget: None,
+                zone: "UTC".to_owned(),
+                offsets: Vec::new(),
+            }),
+            Change::Ad(Ad {
+                ad: AdId(20 + id),
+                advertiser,
+                campaign: CampaignId(10 + id),
+                name: format!("{word} ad"),
+            }),
+            Change::Link(Link {
+                link: LinkId(30 + id),
+                slug: word.to_owned(),
+                advertiser,
+                campaign: CampaignId(10 + id),
+                ad: AdId(0),
+                publisher: PublisherId(number),
+                placement: PlacementId(0),
+                destination: format!("https://example.com/{word}"),
+                escaping: 1,
+                expires_at: None,
+                test: false,
+            }),
+        ];
+        seeds.extend(changes.map(NewChange::from));
+    }
+    seeds.push(NewChange {
+        change: Change::Key(SigningKey {
+            key: KeyId(41),
+            scope: Scope::All,
+            not_before: Millis(0),
+            not_after: Millis::MAX,
+            test: false,
+        }),
+        secret: vec![1; 32],
+    });
+    seeds.push(NewChange {
+        change: Change::Token(IngestToken {
+            token: 51,
+            scope: Scope::All,
+            not_after: Millis::MAX,
+        }),
+        secret: vec![2; 32],
+    });
+    seeds.extend(Holder::all().into_iter().map(Holder::made));
+    seeds
+}
+
+impl Deployment {
+    pub(crate) fn new() -> Deployment {
+        let folder = tempfile::tempdir().unwrap();
+        let desk = Arc::new(MemoryDesk::default());
+        desk.take(Actor(0), seeds());
+        let objects = Arc::new(LocalObjects::new(folder.path()));
+        let path = folder.path().join("ledger.db");
+        let router = tollgate_query::router(Context {
+            desk,
+            rollups: Arc::new(Rollups::new(objects.clone(), [])),
+            lake: Lake::new(objects),
+            ledger: Arc::new(move || {
+                Ok(Box::new(SqliteLedger::create(&path, PARTITIONS)?) as OpenLedger)
+            }),
+            node: Arc::new(TestNode),
+            partitions: PARTITIONS,
+            cursor_secret: [9; 32],
+        });
+        Deployment {
+            router,
+            _folder: folder,
+        }
+    }
+
+    /// Sends a request; `body` is JSON when it is not empty.
+    pub(crate) async fn send(
+        &self,
+        holder: Option<Holder>,
+        (method, path): (&str, &str),
+        body: &str,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(holder) = holder {
+            request = request.header("authorization", format!("Bearer {}", holder.key()));
+        }
+        if !body.is_empty() {
+            request = request.header("content-type", "application/json");
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::from(body.to_owned())).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body: String::from_utf8_lossy(&bytes).into_owned(),
+        }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(Some(ADMIN), ("GET", path), "", &[]).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &str) -> Answer {
+        self.send(Some(ADMIN), ("POST", path), body, &[]).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: &str) -> Answer {
+        self.send(Some(ADMIN), ("PATCH", path), body, &[]).await
+    }
+}
