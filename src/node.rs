@@ -335,6 +335,7 @@ fn begin_worker(
             Ok(Box::new(ledger) as Box<dyn Ledger + Send>)
         }),
         objects: dir.objects(),
+        lake: true,
         snapshot_ordinals: SNAPSHOT_ORDINALS,
     };
     let owner = format!("node-{}", config.node.edge);
