@@ -44,24 +44,52 @@ pub fn apply_all(
     Ok(())
 }
 
-/// Reads what applying the records will read, so that it is at hand then. Each pass is short, so
-/// that the processor runs ahead of the memory it waits for.
+/// Reads what applying the records will read, so that it is at hand then. Each pass is short and
+/// none waits for itself, so that the processor runs ahead of the memory it waits for.
 fn touch(state: &State, read: &[Result<Record, DecodeError>]) {
     let mut near = [None; AHEAD];
-    for (near, facts) in near.iter_mut().zip(clicks(read)) {
+    let mut places = [(None, None); AHEAD];
+    for ((near, places), facts) in near.iter_mut().zip(&mut places).zip(clicks(read)) {
         if let Source::Signed { nonce, .. } = facts.source {
             *near = state.clicked.near(facts.advertiser, nonce);
         }
+        *places = (
+            state.campaigns.likely(facts.advertiser, facts.campaign),
+            state.publishers.likely(facts.publisher),
+        );
     }
-    let lines = near.into_iter().flatten().map(Near::touch);
-    black_box(lines.fold(0, u64::wrapping_add));
-    let campaigns = clicks(read).map(|facts| (facts.advertiser, facts.campaign));
-    let slots = campaigns
-        .clone()
-        .map(|(of, campaign)| state.campaigns.touch_slot(of, campaign));
-    black_box(slots.fold(0, u64::wrapping_add));
-    let values = campaigns.map(|(of, campaign)| state.campaigns.touch(of, campaign));
-    black_box(values.fold(0, u64::wrapping_add));
+    let sum = |sum: u64, read: u64| sum.wrapping_add(read);
+    black_box(near.into_iter().flatten().map(Near::touch).fold(0, sum));
+    let mut campaigns = [None; AHEAD];
+    for ((found, (place, _)), facts) in campaigns.iter_mut().zip(&places).zip(clicks(read)) {
+        let found_at = |place| {
+            state
+                .campaigns
+                .if_at(place, facts.advertiser, facts.campaign)
+        };
+        *found = place.and_then(found_at);
+    }
+    let campaigns = campaigns.iter().flatten();
+    black_box(
+        campaigns
+            .clone()
+            .map(|campaign| campaign.touch())
+            .fold(0, sum),
+    );
+    let publishers = places
+        .iter()
+        .zip(clicks(read))
+        .filter_map(|((_, place), facts)| {
+            let place = (*place)?;
+            Some(state.publishers.touch(place, facts.publisher))
+        });
+    black_box(publishers.fold(0, sum));
+    let accounts = campaigns.filter_map(|campaign| state.accounts.at(campaign.account));
+    black_box(
+        accounts
+            .map(|account| account.balance().0 as u64)
+            .fold(0, sum),
+    );
 }
 
 fn clicks(read: &[Result<Record, DecodeError>]) -> impl Iterator<Item = &ClickFacts> + Clone {

@@ -98,7 +98,7 @@ pub struct State {
     keys: BTreeMap<KeyId, Timeline<KeyStanding>>,
     pub(crate) accounts: Accounts,
     pub(crate) campaigns: Campaigns,
-    publishers: Publishers,
+    pub(crate) publishers: Publishers,
     commands: Commands,
     marks: BTreeMap<EdgeId, Minute>,
     pub(crate) clicked: NonceHours,

@@ -85,23 +85,19 @@ impl Campaigns {
         Some((place, campaign, *terms))
     }
 
-    /// First step of a look-up ahead: the slot.
-    pub(crate) fn touch_slot(&self, advertiser: AdvertiserId, campaign: CampaignId) -> u64 {
-        self.campaigns.touch_slot((advertiser, campaign)).into()
+    /// Where a campaign lies in all likelihood.
+    pub(crate) fn likely(&self, advertiser: AdvertiserId, campaign: CampaignId) -> Option<Place> {
+        self.campaigns.likely((advertiser, campaign))
     }
 
-    /// Second step of a look-up ahead: what a charge reads.
-    pub(crate) fn touch(&self, advertiser: AdvertiserId, campaign: CampaignId) -> u64 {
-        let campaign = self.campaigns.get((advertiser, campaign));
-        campaign.map_or(0, |campaign| {
-            let terms = campaign.terms.as_of(Millis::MAX);
-            let price = terms
-                .and_then(|terms| terms.price)
-                .map_or(0, |price| price.0);
-            price as u64
-                ^ campaign.spent.total().0 as u64
-                ^ u64::from(campaign.budgets.daily.is_some())
-        })
+    /// The campaign, if it lies at a likely place.
+    pub(crate) fn if_at(
+        &self,
+        place: Place,
+        advertiser: AdvertiserId,
+        campaign: CampaignId,
+    ) -> Option<&Campaign> {
+        self.campaigns.if_at(place, (advertiser, campaign))
     }
 
     /// A campaign, whenever it began.
@@ -125,6 +121,14 @@ impl Campaigns {
     /// All campaigns.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &((AdvertiserId, CampaignId), Campaign)> {
         self.campaigns.iter()
+    }
+}
+
+impl Campaign {
+    /// Reads what a charge reads.
+    pub(crate) fn touch(&self) -> u64 {
+        let budget = self.budgets.daily.map_or(0, |daily| daily.0 as u64);
+        budget ^ self.spent.total().0 as u64 ^ self.terms.since().0
     }
 }
 

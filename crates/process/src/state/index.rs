@@ -46,9 +46,17 @@ impl<K: Copy + Eq + Hash, V> Dense<K, V> {
         }
     }
 
-    /// Reads the slot at which the look-up of a key begins: first step of a look-up ahead.
-    pub(crate) fn touch_slot(&self, key: K) -> u32 {
-        self.slots.get(self.slot(key)).copied().unwrap_or(0)
+    /// Where the value of a key lies in all likelihood: the first step of a look-up ahead, which
+    /// reads the slot.
+    pub(crate) fn likely(&self, key: K) -> Option<Place> {
+        let slot = self.slots.get(self.slot(key)).copied();
+        slot?.checked_sub(1).map(Place)
+    }
+
+    /// The value at a likely place, if it is the key's: the second step, which reads the key.
+    pub(crate) fn if_at(&self, place: Place, key: K) -> Option<&V> {
+        let (found, value) = self.values.get(place.0 as usize)?;
+        (*found == key).then_some(value)
     }
 
     /// The value of a key.

@@ -3,7 +3,7 @@
 use tollgate_click::control::Publisher;
 use tollgate_click::{Micros, Millis, PublisherId, money};
 
-use super::index::Dense;
+use super::index::{Dense, Place};
 use super::kept::kept;
 use super::timeline::Timeline;
 
@@ -27,6 +27,17 @@ impl Publishers {
                 self.publishers.push(publisher.publisher, known);
             }
         }
+    }
+
+    /// Where a publisher lies in all likelihood.
+    pub(crate) fn likely(&self, publisher: PublisherId) -> Option<Place> {
+        self.publishers.likely(publisher)
+    }
+
+    /// Reads what a share is reckoned from.
+    pub(crate) fn touch(&self, place: Place, publisher: PublisherId) -> u64 {
+        let shares = self.publishers.if_at(place, publisher);
+        shares.map_or(0, |shares| shares.since().0)
     }
 
     /// Whether there is such a publisher.

@@ -33,6 +33,11 @@ impl<T> Timeline<T> {
         self.since = self.since.max(at);
     }
 
+    /// When the newest version began.
+    pub(crate) fn since(&self) -> Millis {
+        self.since
+    }
+
     /// The version in force at an instant; none before the first.
     pub(crate) fn as_of(&self, instant: Millis) -> Option<&T> {
         if self.since <= instant {

@@ -98,7 +98,7 @@ impl Table {
     pub(crate) fn near(&self, hash: u64) -> Near<'_> {
         let shard = self.shards.get(scale(hash, self.shards.len()));
         Near {
-            lines: shard.map_or(&[], |shard| &shard.lines),
+            lines: shard.map(|shard| &shard.lines),
             hash,
         }
     }
@@ -212,15 +212,18 @@ impl Shard {
 /// A line that is about to be asked for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Near<'t> {
-    lines: &'t [Line],
+    lines: Option<&'t Arc<[Line]>>,
     hash: u64,
 }
 
 impl Near<'_> {
-    /// Reads the line.
+    /// Reads the line, and whether it is shared, which lies before the first line.
     pub(crate) fn touch(self) -> u64 {
-        let line = self.lines.get(home(self.hash, self.lines.len()));
-        line.map_or(0, |Line([first, ..])| *first as u64)
+        let Some(lines) = self.lines else {
+            return 0;
+        };
+        let line = lines.get(home(self.hash, lines.len()));
+        line.map_or(0, |Line([first, ..])| *first as u64) ^ Arc::strong_count(lines) as u64
     }
 }
 
