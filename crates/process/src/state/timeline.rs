@@ -15,7 +15,7 @@ pub(crate) struct Timeline<T> {
     older: Vec<(Millis, T)>,
 }
 
-impl<T> Timeline<T> {
+impl<T: PartialEq> Timeline<T> {
     /// The first version.
     pub(crate) fn new(at: Millis, version: T) -> Timeline<T> {
         Timeline {
@@ -26,8 +26,12 @@ impl<T> Timeline<T> {
     }
 
     /// Adds a version. One whose writer's clock lags holds from the version before it on: the
-    /// order of changes is the log's.
+    /// order of changes is the log's. One that changes nothing is none: a budget that is edited
+    /// every second makes no prices to keep.
     pub(crate) fn push(&mut self, at: Millis, version: T) {
+        if version == self.newest {
+            return;
+        }
         let before = std::mem::replace(&mut self.newest, version);
         self.older.push((self.since, before));
         self.since = self.since.max(at);
@@ -127,6 +131,13 @@ mod tests {
         assert_eq!(timeline.as_of(Millis(30_000)), Some(&'d'));
         timeline.push(Millis(40_000), 'e');
         assert_eq!(timeline.as_of(Millis(39_999)), Some(&'d'));
+    }
+
+    #[test]
+    fn what_does_not_change_is_not_kept() {
+        let mut timeline = abc();
+        timeline.push(Millis(40_000), 'c');
+        assert_eq!(timeline, abc());
     }
 
     #[test]
