@@ -108,16 +108,21 @@ impl<'a> Reader<'a> {
         self.array(field).map(u64::from_le_bytes)
     }
 
-    /// A LEB128 number in its shortest form: a number has one encoding only. Most take one byte.
+    /// A LEB128 number in its shortest form: a number has one encoding only. Most take
+    /// up to three bytes.
     #[inline]
     pub fn varint(&mut self, field: &'static str) -> Result<u64, DecodeError> {
-        match self.rest.split_first() {
-            Some((byte, rest)) if *byte < 0x80 => {
-                self.rest = rest;
-                Ok(u64::from(*byte))
+        let bits = |byte: u8, place: u32| u64::from(byte & 0x7F) << (7 * place);
+        let (value, rest) = match self.rest {
+            [a @ ..0x80, rest @ ..] => (u64::from(*a), rest),
+            [a, b @ 1..0x80, rest @ ..] => (bits(*a, 0) | bits(*b, 1), rest),
+            [a, b @ 0x80..=0xFF, c @ 1..0x80, rest @ ..] => {
+                (bits(*a, 0) | bits(*b, 1) | bits(*c, 2), rest)
             }
-            _ => self.long_varint(field),
-        }
+            _ => return self.long_varint(field),
+        };
+        self.rest = rest;
+        Ok(value)
     }
 
     fn long_varint(&mut self, field: &'static str) -> Result<u64, DecodeError> {

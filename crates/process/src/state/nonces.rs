@@ -1,7 +1,7 @@
 //! Used nonces, exactly: one table an hour of the nonce's own time, dropped whole.
 //!
 //! A nonce's key in its hour is 32 bits of advertiser, 22 of millisecond and 74 random: 128
-//! exactly. A young hour is one flat [`Table`], about 26 bytes a nonce. When an hour has been
+//! exactly. A young hour is one flat [`Table`], about 31 bytes a nonce. When an hour has been
 //! over for an hour, most of its nonces have come: they become an immutable run of 16 bytes each
 //! that may leave memory, of which 2 bytes a nonce stay, and what comes later is a flat table
 //! over it. When that has grown to an eighth of what lies under it, it becomes a run as well.
