@@ -32,6 +32,7 @@ pub mod words;
 pub(crate) mod decode;
 mod encode;
 mod hybrid;
+mod inflate;
 mod pages;
 mod unpage;
 
@@ -42,6 +43,7 @@ pub(crate) mod shelf;
 pub mod clicks;
 pub mod personal;
 mod read;
+pub(crate) mod rebuild;
 mod writer;
 
 pub use clicks::{CLICKS, Event, LakeRow, RuleHit, StoredRow};
@@ -49,6 +51,7 @@ pub use errors::LakeError;
 pub use objects::{LocalObjects, Objects};
 pub use personal::{PERSONAL, RECORDS, StoredPersonal};
 pub use read::{Found, Lake, StoredRecord};
+pub use rebuild::{LakeRebuild, Rebuilt};
 pub use writer::{Cut, Hour, LakeWriter};
 
 #[cfg(test)]

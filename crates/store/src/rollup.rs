@@ -9,6 +9,7 @@
 //! | `publishers` | an hour by publisher, event, outcome, currency | when a day is merged |
 //! | `audience` | an hour by event, country, agent class, outcome, reason, currency | when a day is merged |
 //! | `campaign_days`, `publisher_days`, `audience_days` | a day of the same | when a month is folded |
+//! | `campaign_months`, `publisher_months`, `audience_months` | a month of the same | when a month is folded |
 //!
 //! What holds:
 //!
@@ -28,6 +29,7 @@ mod sketch;
 mod uniques;
 
 mod months;
+mod rebuild;
 mod writer;
 
 mod query;
@@ -41,8 +43,10 @@ pub use query::{
     QueryError, ROWS_MAX,
 };
 pub use read::Rollups;
+pub use rebuild::RollupRebuild;
 pub use shapes::{
-    AUDIENCE, AUDIENCE_DAYS, CAMPAIGN_DAYS, CAMPAIGNS, HOURS, PUBLISHER_DAYS, PUBLISHERS,
+    AUDIENCE, AUDIENCE_DAYS, AUDIENCE_MONTHS, CAMPAIGN_DAYS, CAMPAIGN_MONTHS, CAMPAIGNS, HOURS,
+    PUBLISHER_DAYS, PUBLISHER_MONTHS, PUBLISHERS,
 };
 pub use uniques::UNIQUES;
 pub use writer::{Day, OpenMinutes, RollupWriter};

@@ -102,7 +102,7 @@ pub enum Values {
     /// [`Kind::Uuid`] and [`Kind::Bytes16`].
     Bytes16(Vec<[u8; 16]>),
     /// [`Kind::Word`] and [`Kind::Bytes`].
-    Word(Words),
+    Word(Box<Words>),
 }
 
 /// A value of a row.
@@ -136,6 +136,14 @@ impl Table {
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.columns.first().map_or(0, Column::len)
+    }
+
+    /// Takes all rows out and keeps their room: batches are of nearly one size, and new memory
+    /// costs more than what is written to it.
+    pub(crate) fn clear(&mut self) {
+        for column in &mut self.columns {
+            column.clear();
+        }
     }
 
     /// Appends a row of as many values as there are columns.
@@ -257,9 +265,23 @@ impl Column {
         present.is_none_or(|present| present.get(row).copied().unwrap_or(false))
     }
 
+    fn clear(&mut self) {
+        match &mut self.values {
+            Values::I32(values) => values.clear(),
+            Values::I64(values) => values.clear(),
+            Values::Flag(values) => values.clear(),
+            Values::Bytes16(values) => values.clear(),
+            Values::Word(words) => words.clear(),
+        }
+        if let Some(present) = &mut self.present {
+            present.clear();
+        }
+    }
+
+    #[inline]
     fn push(&mut self, value: Value<'_>) {
         if let Some(present) = &mut self.present {
-            present.push(value != Value::None);
+            present.push(!matches!(value, Value::None));
         }
         match (&mut self.values, value) {
             (Values::I32(values), Value::U32(value)) => values.push(value as i32),
@@ -282,7 +304,7 @@ impl Column {
             Values::I64(values) => Values::I64(gather(values, rows)),
             Values::Flag(values) => Values::Flag(gather(values, rows)),
             Values::Bytes16(values) => Values::Bytes16(gather(values, rows)),
-            Values::Word(words) => Values::Word(words.take(rows)),
+            Values::Word(words) => Values::Word(Box::new(words.take(rows))),
         };
         let present = self.present.as_ref();
         Column {
@@ -327,7 +349,7 @@ impl Values {
             Kind::U64 | Kind::I64 | Kind::Time => Values::I64(Vec::new()),
             Kind::Flag => Values::Flag(Vec::new()),
             Kind::Uuid | Kind::Bytes16 => Values::Bytes16(Vec::new()),
-            Kind::Word | Kind::Bytes => Values::Word(Words::default()),
+            Kind::Word | Kind::Bytes => Values::Word(Box::default()),
         }
     }
 

@@ -13,13 +13,13 @@ use parquet::column::reader::{ColumnReader, get_column_reader};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 use parquet::file::reader::{ChunkReader, Length};
-use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::file::statistics::Statistics;
 use tollgate_click::{Ordinal, PartitionId};
 
 use super::columns::{Coding, Column, Field, Schema, Table, Values};
 use super::encode::{SEAL, filter_ranges, hex, keys};
 use super::errors::LakeError;
+use super::inflate::Pages;
 use super::objects::Objects;
 use super::unpage;
 
@@ -218,7 +218,7 @@ impl SealedFile {
         let index = group * self.schema.fields.len() + field;
         let sum = self.chunk_sums.get(index).copied();
         let piece = self.read(objects, start..start + length, sum)?;
-        let pages = SerializedPageReader::new(Arc::new(piece), chunk, self.group_rows(group), None);
+        let pages = Pages::new(Arc::new(piece), chunk, self.group_rows(group));
         let column = pages.and_then(|pages| {
             if kind.coding == Coding::Delta {
                 let reader = get_column_reader(chunk.column_descr_ptr(), Box::new(pages));

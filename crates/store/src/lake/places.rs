@@ -74,6 +74,20 @@ impl Plan {
         format!("{}/p{partition}.catalog", self.catalogs())
     }
 
+    /// The unit in whose folder a file of that name stands.
+    pub(crate) fn unit_of(&self, name: &str) -> Option<Unit> {
+        let mut folders = name.strip_prefix(self.root)?.split('/').skip(2);
+        let day = parse_dt(folders.next()?)?;
+        match self.unit {
+            Grain::Hour => {
+                let hour = parse_hour(folders.next()?)?;
+                Some(Unit(day.checked_mul(24)? + hour))
+            }
+            Grain::Day => Some(Unit(day)),
+            Grain::Month => None,
+        }
+    }
+
     pub(crate) fn folder(&self, table: &str, unit: Unit) -> String {
         let root = self.root;
         let Unit(number) = unit;

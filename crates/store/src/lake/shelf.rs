@@ -133,7 +133,12 @@ impl Shelf {
             &self.plan.catalog(self.partition),
         )?;
         self.catalog = next;
-        Ok(std::mem::take(&mut self.set_aside))
+        Ok(self.take_set_aside())
+    }
+
+    /// Where damaged files were put since the last call or commit.
+    pub(crate) fn take_set_aside(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.set_aside)
     }
 
     /// Units with files that no manifest covers, oldest first.
@@ -252,7 +257,9 @@ impl Shelf {
                 .map_err(|error| LakeError::io(&name, error))
         };
         if put()? == Put::Exists {
+            // Read whole: a name that is taken by damage is as good as free.
             let there = SealedFile::open(&*self.objects, &name, schema);
+            let there = there.and_then(|file| file.verified(&*self.objects).map(|_| file));
             match there {
                 Ok(file) if file.rows_hash == super::encode::hex(&rows.hash(schema)) => {}
                 Ok(_) => return Err(LakeError::Different { name }),
@@ -433,6 +440,34 @@ impl View {
         files
             .filter(|file| file.unit == unit && file.last > after)
             .collect()
+    }
+
+    /// The file of that name, if a list names it.
+    pub(crate) fn listed(&self, objects: &dyn Objects, name: &str) -> Result<Listed, LakeError> {
+        let missing = || LakeError::Missing {
+            name: name.to_owned(),
+        };
+        let unit = self.plan.unit_of(name).ok_or_else(missing)?;
+        let files = self.files(objects, unit)?;
+        let found = files.into_iter().find(|file| self.name(file) == name);
+        found.ok_or_else(missing)
+    }
+
+    /// The file of another table that has the same ordinals.
+    pub(crate) fn sibling(
+        &self,
+        objects: &dyn Objects,
+        file: &Listed,
+        table: usize,
+    ) -> Result<Listed, LakeError> {
+        let files = self.files(objects, file.unit)?;
+        let same = |other: &Listed| {
+            other.table == table && (other.first, other.last) == (file.first, file.last)
+        };
+        let found = files.into_iter().find(same);
+        found.ok_or_else(|| LakeError::Missing {
+            name: self.name(&Listed { table, ..*file }),
+        })
     }
 
     /// The name of a file of the view.

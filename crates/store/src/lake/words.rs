@@ -74,12 +74,22 @@ impl Words {
         self.rows.push(number);
     }
 
+    /// Takes all rows and strings out.
+    pub(crate) fn clear(&mut self) {
+        self.rows.clear();
+        self.bytes.clear();
+        self.ends.clear();
+        self.slots.clear();
+        self.recent.clear();
+    }
+
     /// How many different strings there are.
     pub fn count(&self) -> usize {
         self.ends.len()
     }
 
     /// The string of a number; empty if there is none.
+    #[inline]
     pub fn get(&self, number: u32) -> &[u8] {
         let at = number as usize;
         let start = at.checked_sub(1).and_then(|before| self.ends.get(before));
@@ -245,6 +255,8 @@ mod tests {
         }
         assert_eq!(words.count(), 2000);
         assert_eq!(words.get(2000), b"");
+        words.clear();
+        assert_eq!((words.count(), words.number(b"new")), (0, 0));
     }
 
     #[test]

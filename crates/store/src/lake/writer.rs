@@ -49,6 +49,8 @@ pub struct LakeWriter {
     hours: BTreeMap<Unit, Rows>,
     /// The last ordinal that was pushed.
     pushed: Ordinal,
+    /// The room that the largest hour of the last batch took.
+    spare: Option<Rows>,
     text: String,
 }
 
@@ -69,7 +71,8 @@ impl Merger for LakeMerger {
     }
 }
 
-struct Rows {
+/// Rows of an hour.
+pub(crate) struct Rows {
     clicks: Table,
     personal: Table,
     records: Table,
@@ -89,6 +92,7 @@ impl LakeWriter {
             shelf: Shelf::open(objects, &LAKE, partition)?,
             hours: BTreeMap::new(),
             pushed: Ordinal(0),
+            spare: None,
             text: String::new(),
         })
     }
@@ -107,9 +111,10 @@ impl LakeWriter {
     pub fn push(&mut self, row: &LakeRow<'_>) -> Result<(), LakeError> {
         self.advance(row.judgement.ordinal)?;
         let unit = LAKE.unit.of(row.facts.click_id.received_at());
-        let rows = self.hours.entry(unit).or_insert_with(Rows::new);
-        clicks::push(&mut rows.clicks, row, &mut self.text);
-        personal::push(&mut rows.personal, row);
+        let spare = &mut self.spare;
+        let rows = self.hours.entry(unit);
+        let rows = rows.or_insert_with(|| spare.take().unwrap_or_else(Rows::new));
+        rows.push(row, &mut self.text);
         Ok(())
     }
 
@@ -128,11 +133,7 @@ impl LakeWriter {
         self.advance(ordinal)?;
         let unit = LAKE.unit.of(clock);
         let rows = self.hours.entry(unit).or_insert_with(Rows::new);
-        rows.records.push([
-            Value::U64(ordinal.0),
-            Value::U64(clock.0),
-            Value::Bytes(facts),
-        ]);
+        rows.push_record(ordinal, clock, facts);
         Ok(())
     }
 
@@ -155,7 +156,11 @@ impl LakeWriter {
         } else {
             Cut::Before
         };
-        self.hours.clear();
+        let hours = std::mem::take(&mut self.hours).into_values();
+        self.spare = hours.max_by_key(|rows| rows.clicks.rows());
+        if let Some(spare) = &mut self.spare {
+            spare.clear();
+        }
         self.pushed = last;
         Ok(cut)
     }
@@ -237,12 +242,43 @@ impl LakeWriter {
 }
 
 impl Rows {
-    fn new() -> Rows {
+    pub(crate) fn new() -> Rows {
         Rows {
             clicks: Table::new(&CLICKS),
             personal: Table::new(&PERSONAL),
             records: Table::new(&RECORDS),
         }
+    }
+
+    fn clear(&mut self) {
+        self.clicks.clear();
+        self.personal.clear();
+        self.records.clear();
+    }
+
+    /// Takes a click or impression; `text` is scratch.
+    pub(crate) fn push(&mut self, row: &LakeRow<'_>, text: &mut String) {
+        clicks::push(&mut self.clicks, row, text);
+        personal::push(&mut self.personal, row);
+    }
+
+    /// Takes a record that is no readable click.
+    pub(crate) fn push_record(&mut self, ordinal: Ordinal, clock: Millis, facts: &[u8]) {
+        self.records.push([
+            Value::U64(ordinal.0),
+            Value::U64(clock.0),
+            Value::Bytes(facts),
+        ]);
+    }
+
+    /// The rows of a table as a file has them.
+    pub(crate) fn of_table(&self, table: usize) -> Table {
+        let rows = match table {
+            CLICKS_TABLE => &self.clicks,
+            PERSONAL_TABLE => &self.personal,
+            _ => &self.records,
+        };
+        sorted(table, rows)
     }
 
     fn write(

@@ -61,7 +61,7 @@ pub(crate) enum At {
 pub(crate) const KEYS: usize = At::Clicks as usize;
 
 /// Rows of one row group of a rollup: one campaign's report reads few others.
-pub(crate) const GROUP_ROWS_MAX: usize = 1 << 15;
+pub(crate) const GROUP_ROWS_MAX: usize = 1 << 14;
 
 /// Per minute, over all dimensions.
 pub static MINUTES: Schema = schema("minutes");
@@ -108,16 +108,26 @@ pub(crate) struct Names {
     events: Vec<&'static str>,
     classes: Vec<&'static str>,
     outcomes: Vec<&'static str>,
+    /// Codes of all events, agent classes and outcomes, by their numbers: for counting.
+    event_codes: [u8; Event::ALL.len()],
+    class_codes: [u8; AgentClass::ALL.len()],
+    outcome_codes: [u8; Outcome::ALL.len()],
     /// By number; the first is empty. There are as many as rules and checks.
     reasons: Vec<String>,
 }
 
 impl Names {
     pub(crate) fn new() -> Names {
+        let events = sorted(&Event::ALL.map(Event::name));
+        let classes = sorted(&AgentClass::ALL.map(AgentClass::name));
+        let outcomes = sorted(&Outcome::ALL.map(Outcome::name));
         Names {
-            events: sorted(&Event::ALL.map(Event::name)),
-            classes: sorted(&AgentClass::ALL.map(AgentClass::name)),
-            outcomes: sorted(&Outcome::ALL.map(Outcome::name)),
+            event_codes: Event::ALL.map(|event| code(&events, event.name())),
+            class_codes: AgentClass::ALL.map(|class| code(&classes, class.name())),
+            outcome_codes: Outcome::ALL.map(|outcome| code(&outcomes, outcome.name())),
+            events,
+            classes,
+            outcomes,
             reasons: vec![String::new()],
         }
     }
@@ -138,10 +148,10 @@ impl Names {
             publisher: facts.publisher.0,
             ad: facts.ad.0,
             placement: facts.placement.0,
-            event: code(&self.events, event.name()),
+            event: at(&self.event_codes, event as usize),
             country: letters.map_or([0; 2], |letters| letters.map(|letter| letter as u8)),
-            agent_class: code(&self.classes, facts.agent_class.name()),
-            outcome: code(&self.outcomes, judgement.outcome.name()),
+            agent_class: at(&self.class_codes, facts.agent_class as usize),
+            outcome: at(&self.outcome_codes, judgement.outcome as usize),
             reason: self.reason(reason),
             currency: judgement.currency.map_or([0; 3], Currency::bytes),
         };
@@ -375,6 +385,10 @@ fn code(names: &[&'static str], name: &str) -> u8 {
     place.map_or(0, |place| place as u8 + 1)
 }
 
+fn at(codes: &[u8], number: usize) -> u8 {
+    codes.get(number).copied().unwrap_or(0)
+}
+
 fn name(names: &[&'static str], code: u8) -> &'static str {
     let place = usize::from(code).checked_sub(1);
     place
@@ -456,6 +470,29 @@ mod tests {
         ];
         assert_eq!(sums(&OF_DAY[3]), hours);
         assert_eq!(sums(&OF_DAY[2]), [cell(120, 0, "", 10)]);
+    }
+
+    #[test]
+    fn numbers_of_names_are_their_places() {
+        let names = Names::new();
+        for (number, class) in AgentClass::ALL.into_iter().enumerate() {
+            assert_eq!(class as usize, number);
+            assert_eq!(
+                name(&names.classes, names.class_codes[number]),
+                class.name()
+            );
+        }
+        for (number, outcome) in Outcome::ALL.into_iter().enumerate() {
+            assert_eq!(outcome as usize, number);
+            assert_eq!(
+                name(&names.outcomes, names.outcome_codes[number]),
+                outcome.name()
+            );
+        }
+        for (number, event) in Event::ALL.into_iter().enumerate() {
+            assert_eq!(event as usize, number);
+            assert_eq!(name(&names.events, names.event_codes[number]), event.name());
+        }
     }
 
     #[test]

@@ -5,20 +5,23 @@
 //!
 //! 1. A folded file is a function of the month, the ordinal and the log.
 //! 2. A reader of a folded month adds what the catalog lists after that ordinal, and nothing else.
-//! 3. So a day that got cells after the ordinal must not be merged under the fold: the manifest goes
-//!    first, and the month is read by its days until it is folded again.
+//! 3. So a day that got cells after the ordinal must not be merged under the fold: the manifest
+//!    goes first, and the month is read by its days until it is folded again.
 
 use std::sync::Arc;
 
 use tollgate_click::{Millis, Ordinal};
 
-use super::cells::{At, Names, add_equal};
-use super::shapes::{AUDIENCE_DAYS, CAMPAIGN_DAYS, Level, OF_DAY, OF_MONTH, PUBLISHER_DAYS};
+use super::cells::{At, Names, add_equal, add_up};
+use super::shapes::{
+    AUDIENCE_DAYS, AUDIENCE_MONTHS, CAMPAIGN_DAYS, CAMPAIGN_MONTHS, DAYS_OF_MONTH, Level, OF_DAY,
+    PUBLISHER_DAYS, PUBLISHER_MONTHS, WHOLE_MONTH,
+};
 use super::writer::{Day, MINUTES_TABLE, ROLLUP, table_of};
 use crate::lake::LakeError;
 use crate::lake::columns::Table;
 use crate::lake::decode::reading;
-use crate::lake::listing::Listing;
+use crate::lake::listing::{Listed, Listing};
 use crate::lake::places::{Grain, Plan, Unit, first_day, month_of};
 use crate::lake::shelf::{Sheet, Shelf, View};
 
@@ -26,7 +29,14 @@ use crate::lake::shelf::{Sheet, Shelf, View};
 pub(crate) static MONTHS: Plan = Plan {
     root: "rollup/months",
     unit: Grain::Month,
-    tables: &[&AUDIENCE_DAYS, &PUBLISHER_DAYS, &CAMPAIGN_DAYS],
+    tables: &[
+        &AUDIENCE_DAYS,
+        &PUBLISHER_DAYS,
+        &CAMPAIGN_DAYS,
+        &AUDIENCE_MONTHS,
+        &PUBLISHER_MONTHS,
+        &CAMPAIGN_MONTHS,
+    ],
     derived: &[],
 };
 
@@ -56,31 +66,41 @@ pub(crate) fn fold(days: &Shelf, Month(month): Month) -> Result<(), LakeError> {
     let through = days.through();
     let mut shelf = Shelf::open(Arc::clone(&days.objects), &MONTHS, days.partition)?;
     let mut files = Vec::new();
-    for (table, level) in OF_MONTH.iter().enumerate() {
-        let Some(base) = OF_DAY.get(table) else {
-            continue; // every level of months has one of days in the same place
-        };
-        let rows = gather(days, month, (base, level))?;
-        if rows.rows() == 0 {
-            continue;
+    // Levels of days and months stand in the same order as those of hours.
+    let levels = OF_DAY.iter().zip(DAYS_OF_MONTH.iter().zip(&WHOLE_MONTH));
+    for (base, (of_days, of_month)) in levels {
+        let days = gather(days, month, (base, of_days))?;
+        let whole = add_up(&days, &of_month.shape)?;
+        for (level, rows) in [(of_days, &days), (of_month, &whole)] {
+            if rows.rows() > 0 {
+                files.push(put(&mut shelf, level, Unit(month), through, rows)?);
+            }
         }
-        let minutes = (0..rows.rows()).map(|row| rows.u64(At::Minute as usize, row));
-        let bounds = (
-            minutes.clone().min().unwrap_or(0),
-            minutes.max().unwrap_or(0),
-        );
-        files.push(shelf.put(&Sheet {
-            table,
-            unit: Unit(month),
-            ordinals: (Ordinal(1), through),
-            rows: &rows,
-            bounds,
-        })?);
     }
     let mut manifest = Listing { through, files };
     let name = MONTHS.manifest(Unit(month), days.partition);
     manifest.save(&*days.objects, &MONTHS, &name)?;
     shelf.sweep(Unit(month))
+}
+
+fn put(
+    shelf: &mut Shelf,
+    level: &Level,
+    unit: Unit,
+    through: Ordinal,
+    rows: &Table,
+) -> Result<Listed, LakeError> {
+    let minutes = (0..rows.rows()).map(|row| rows.u64(At::Minute as usize, row));
+    let low = minutes.clone().min().unwrap_or(0);
+    let mut tables = MONTHS.tables.iter();
+    let table = tables.position(|table| table.name == level.schema.name);
+    shelf.put(&Sheet {
+        table: table.unwrap_or(0),
+        unit,
+        ordinals: (Ordinal(1), through),
+        rows,
+        bounds: (low, minutes.max().unwrap_or(0)),
+    })
 }
 
 /// Takes the fold of a day's month away if the day has got cells that it does not hold.

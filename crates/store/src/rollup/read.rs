@@ -9,14 +9,14 @@ use tollgate_click::{Ordinal, PartitionId};
 use super::cells::{At, FIELDS, KEYS};
 use super::months::{MONTHS, days_with_files};
 use super::query::{Answer, Limits, Metric, Query, QueryError};
-use super::shapes::{DAY, FINEST, Level, OF_DAY, OF_MONTH, coarsest};
+use super::shapes::{DAY, DAYS_OF_MONTH, FINEST, Level, OF_DAY, WHOLE_MONTH, coarsest};
 use super::sums::Sums;
 use super::uniques::SKETCH;
 use super::writer::{MINUTES_TABLE, OpenMinutes, ROLLUP, UNIQUES_TABLE, table_of};
 use crate::lake::columns::Column;
 use crate::lake::decode::SealedFile;
 use crate::lake::listing::{Listed, Listing};
-use crate::lake::places::{Unit, month_of};
+use crate::lake::places::{Unit, first_day, month_of};
 use crate::lake::shelf::{View, partitions};
 use crate::lake::{LakeError, Objects};
 
@@ -174,9 +174,12 @@ impl Reading<'_> {
         days: &[Unit],
     ) -> Result<BTreeMap<Unit, Ordinal>, QueryError> {
         let mut folded = BTreeMap::new();
-        let asks_uniques = self.query.metrics.contains(&Metric::Uniques);
-        let level = coarsest(&OF_MONTH, self.query).filter(|_| !asks_uniques);
-        let Some(level) = level else {
+        if self.query.metrics.contains(&Metric::Uniques) {
+            return Ok(folded); // months have no sketches
+        }
+        let of_days = coarsest(&DAYS_OF_MONTH, self.query);
+        let of_month = coarsest(&WHOLE_MONTH, self.query);
+        let Some(of_days) = of_days else {
             return Ok(folded);
         };
         let day = u64::from(DAY);
@@ -185,20 +188,26 @@ impl Reading<'_> {
         let view = View::without_catalog(&MONTHS, partition);
         let is_whole = |day: &&Unit| whole.contains(&u64::from(day.0));
         let whole_days: Vec<Unit> = days.iter().filter(is_whole).copied().collect();
-        for of_month in whole_days.chunk_by(|one, other| month_of(one.0) == month_of(other.0)) {
-            let Some(first) = of_month.first() else {
+        for of_one in whole_days.chunk_by(|one, other| month_of(one.0) == month_of(other.0)) {
+            let Some(month) = of_one.first().map(|day| month_of(day.0)) else {
                 continue;
             };
-            let name = MONTHS.manifest(Unit(month_of(first.0)), partition);
+            let name = MONTHS.manifest(Unit(month), partition);
             let manifest = Listing::load(&*self.rollups.objects, &MONTHS, &name)?;
             let Some(manifest) = manifest else { continue };
+            let all = u64::from(first_day(month))..u64::from(first_day(month.saturating_add(1)));
+            let is_all = whole.start <= all.start && all.end <= whole.end;
+            let (level, within) = match of_month.filter(|_| is_all) {
+                Some(of_month) => (of_month, 0..1),
+                None => (of_days, whole.start * day..whole.end * day),
+            };
             for file in &manifest.files {
                 let table = MONTHS.tables.get(file.table);
                 if table.is_some_and(|table| table.name == level.schema.name) {
-                    self.file(&view, file, level, whole.start * day..whole.end * day)?;
+                    self.file(&view, file, level, within.clone())?;
                 }
             }
-            folded.extend(of_month.iter().map(|day| (*day, manifest.through)));
+            folded.extend(of_one.iter().map(|day| (*day, manifest.through)));
         }
         Ok(folded)
     }

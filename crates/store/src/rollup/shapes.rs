@@ -14,6 +14,8 @@ pub(crate) struct Shape {
 
 const HOUR: u32 = 60;
 pub(crate) const DAY: u32 = 24 * HOUR;
+/// All of time: cells of a month have 0 as their minute.
+const EVER: u32 = u32::MAX;
 
 const ALL: &[At] = &[
     At::Advertiser,
@@ -70,6 +72,13 @@ pub static PUBLISHER_DAYS: Schema = schema("publisher_days");
 /// Per day, as [`AUDIENCE`].
 pub static AUDIENCE_DAYS: Schema = schema("audience_days");
 
+/// Per month, as [`CAMPAIGNS`].
+pub static CAMPAIGN_MONTHS: Schema = schema("campaign_months");
+/// Per month, as [`PUBLISHERS`].
+pub static PUBLISHER_MONTHS: Schema = schema("publisher_months");
+/// Per month, as [`AUDIENCE`].
+pub static AUDIENCE_MONTHS: Schema = schema("audience_months");
+
 /// A table with its shape.
 #[derive(Debug)]
 pub(crate) struct Level {
@@ -93,11 +102,18 @@ pub(crate) static OF_DAY: [Level; 4] = [
     level(&HOURS, HOUR, ALL),
 ];
 
-/// Tables that are made when a month is folded, those with the fewest cells first.
-pub(crate) static OF_MONTH: [Level; 3] = [
+/// Tables of days that are made when a month is folded, those with the fewest cells first.
+pub(crate) static DAYS_OF_MONTH: [Level; 3] = [
     level(&AUDIENCE_DAYS, DAY, BY_AUDIENCE),
     level(&PUBLISHER_DAYS, DAY, BY_PUBLISHER),
     level(&CAMPAIGN_DAYS, DAY, BY_CAMPAIGN),
+];
+
+/// Tables of the whole month, which are made then too.
+pub(crate) static WHOLE_MONTH: [Level; 3] = [
+    level(&AUDIENCE_MONTHS, EVER, BY_AUDIENCE),
+    level(&PUBLISHER_MONTHS, EVER, BY_PUBLISHER),
+    level(&CAMPAIGN_MONTHS, EVER, BY_CAMPAIGN),
 ];
 
 impl Shape {

@@ -6,7 +6,6 @@
 
 use tollgate_click::{ClickFacts, Judgement};
 
-use super::cells::GROUP_ROWS_MAX;
 use super::sketch::{self, Union};
 use crate::lake::columns::{Coding, Field, Kind, Schema, Table, Value};
 use crate::lake::{Event, LakeError};
@@ -32,6 +31,9 @@ pub static UNIQUES: Schema = Schema {
         field("sketch", Kind::Bytes, Coding::Plain),
     ],
 };
+
+/// Sketches are long: fewer of them are read for one campaign than of cells.
+const GROUP_ROWS_MAX: usize = 1 << 12;
 
 /// Place of the column `sketch`.
 pub(crate) const SKETCH: usize = 3;

@@ -3,8 +3,8 @@
 //! Cells gather in memory. `publish`, each second, shows them to readers in this process; `cut`,
 //! at the ticks of the log, puts them into files by day. A cut writes what came since the one
 //! before, whatever minute it is reported in: a late click adds a cell to a file of its day, and
-//! sums are made by whoever reads. Merging a day adds equal cells up and derives coarser tables; folding a
-//! month does it once more.
+//! sums are made by whoever reads. Merging a day adds equal cells up and derives coarser tables;
+//! folding a month does it once more.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};

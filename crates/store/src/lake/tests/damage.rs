@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::sample;
 use super::{Seen, files, local, partition, seen, try_seen, write};
-use crate::lake::{Cut, Lake, LakeError, LakeWriter};
+use crate::lake::{Cut, Lake, LakeError, LakeRebuild, LakeWriter};
 
 fn written(seed: u64) -> (tempfile::TempDir, Vec<sample::Batch>, Seen) {
     let dir = tempfile::tempdir().unwrap();
@@ -178,4 +178,93 @@ fn newer_files_ask_for_newer_code() {
         matches!(error, LakeError::NewerCode { version: 2, .. }),
         "{error}"
     );
+}
+
+#[test]
+fn a_damaged_or_missing_file_is_made_again_as_it_was() {
+    let (dir, batches, before) = written(26);
+    let all = files(dir.path());
+    let (mut made, mut other) = (0, 0);
+    for (name, bytes) in &all {
+        let path = dir.path().join(name);
+        if !name.ends_with(".parquet") {
+            let begun = LakeRebuild::begin(local(dir.path()), partition(), name);
+            assert!(matches!(begun, Err(LakeError::Missing { .. })), "{name}");
+            other += 1;
+            continue;
+        }
+        for damage in ["a bit of a chunk", "the end", "the file"] {
+            match damage {
+                "a bit of a chunk" => {
+                    let mut damaged = bytes.clone();
+                    damaged[9] ^= 1;
+                    std::fs::write(&path, damaged).unwrap();
+                }
+                "the end" => std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap(),
+                _ => std::fs::remove_file(&path).unwrap(),
+            }
+            // A missing personal part is no damage: it may have been erased.
+            if !(damage == "the file" && name.contains("/personal/")) {
+                let error = try_seen(&Lake::new(local(dir.path()))).unwrap_err();
+                let (LakeError::Corrupt { name: named, .. } | LakeError::Missing { name: named }) =
+                    error
+                else {
+                    panic!("{error}");
+                };
+                assert_eq!(named, *name);
+            }
+            let mut rebuild = LakeRebuild::begin(local(dir.path()), partition(), name).unwrap();
+            // More records than those of the file, as a replay from a snapshot has them.
+            for sample in batches.iter().flat_map(|batch| &batch.samples) {
+                match sample {
+                    sample::Sample::Row(row) => rebuild.push(&row.borrowed()),
+                    sample::Sample::Record(ordinal, clock, facts) => {
+                        rebuild.push_record(*ordinal, *clock, facts);
+                    }
+                }
+            }
+            let rebuilt = rebuild.finish().unwrap();
+            assert_eq!(rebuilt.name, *name);
+            assert_eq!(
+                rebuilt.set_aside.is_some(),
+                damage != "the file",
+                "{damage}"
+            );
+            assert_eq!(&std::fs::read(&path).unwrap(), bytes, "{damage} of {name}");
+            if let Some(aside) = rebuilt.set_aside {
+                std::fs::remove_file(dir.path().join(aside)).unwrap();
+            }
+            made += 1;
+        }
+    }
+    assert!(made > 12 && other > 1, "{made} made, {other} others");
+    assert_eq!(seen(&Lake::new(local(dir.path()))), before);
+    assert_eq!(files(dir.path()), all);
+}
+
+#[test]
+fn a_log_that_gives_other_rows_rebuilds_nothing() {
+    let (dir, batches, _) = written(27);
+    let clicks = |it: &&(String, Vec<u8>)| it.0.starts_with("lake/clicks");
+    let (name, _) = files(dir.path()).iter().find(clicks).unwrap().clone();
+    let path = dir.path().join(&name);
+    std::fs::write(&path, b"damaged").unwrap();
+    let rebuild = |samples: &[sample::Sample]| {
+        let mut rebuild = LakeRebuild::begin(local(dir.path()), partition(), &name).unwrap();
+        for sample in samples {
+            if let sample::Sample::Row(row) = sample {
+                rebuild.push(&row.borrowed());
+            }
+        }
+        rebuild.finish()
+    };
+    let samples: Vec<sample::Sample> = batches.iter().flat_map(|it| it.samples.clone()).collect();
+    let error = rebuild(&samples[..samples.len() / 3]).unwrap_err();
+    assert!(matches!(error, LakeError::Different { .. }), "{error}");
+    assert_eq!(
+        std::fs::read(&path).unwrap(),
+        b"damaged",
+        "nothing was changed"
+    );
+    rebuild(&samples).unwrap();
 }

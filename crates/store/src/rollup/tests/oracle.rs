@@ -50,7 +50,10 @@ pub(super) fn query(dice: &mut Dice) -> Query {
     }
     // Whole days, and whole days with a piece of one.
     let grain = dice.pick(&[grain, 60_000]);
-    let to = near(to, grain);
+    let (mut from, mut to) = (from, near(to, grain));
+    if dice.one_in(6) {
+        (from, to) = (Millis(20_758 * DAY_MS), Millis(20_788 * DAY_MS)); // November
+    }
     Query {
         metrics: chosen,
         dimensions,
