@@ -147,6 +147,11 @@ fn changes(standing: &Standing) -> Vec<(Control, Vec<u8>)> {
     for known in standing.links.values() {
         add(Change::Link(known.link.clone()), None, at, known.by);
     }
+    let highest = standing.highest_link();
+    if !standing.links.contains_key(&highest) {
+        // It was removed, and its number is not given again.
+        add(Change::LinkRemoved(highest), None, at, nobody);
+    }
     for known in standing.keys.values() {
         add(Change::Key(known.key.clone()), known.secret, at, nobody);
         if let Some(at) = known.revoked_at {

@@ -4,13 +4,13 @@ use serde::Serialize;
 use tollgate_click::control::Role;
 use tollgate_click::{ClickId, Personal, PublisherId};
 use tollgate_store::lake::Found;
+use tollgate_store::story::{Booked, Proven};
 use utoipa::ToSchema;
 
-use crate::books::{self, ShownPosting};
 use crate::call::{Call, Reply};
 use crate::integer::{Integer, Signed, Unsigned};
 use crate::problem::Problem;
-use crate::reports::time;
+use crate::reports::{minute_text, time};
 
 /// A click with its story.
 #[derive(Serialize, ToSchema)]
@@ -52,11 +52,58 @@ pub(crate) struct Click {
     /// The file of the lake that holds it, and its row there.
     file: String,
     file_row: Unsigned,
-    /// The posting that covers it, once it is posted.
-    posting: Option<ShownPosting>,
+    /// What it has become in the ledger; none while that cannot be read.
+    booked: Option<ShownBooked>,
     /// The personal part, for admins and auditors, while it is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     personal: Option<ShownPersonal>,
+}
+
+/// What a click has become in the ledger.
+#[derive(Serialize, ToSchema)]
+#[serde(tag = "state", rename_all = "lowercase")]
+#[schema(as = Booked)]
+pub(crate) enum ShownBooked {
+    /// It cost nothing and stands in no line.
+    Nothing,
+    /// It is billed, and its minute is not posted yet.
+    Pending,
+    /// It stands in a line.
+    Posted(Box<ShownStanding>),
+}
+
+/// A click's place in the ledger, with its proof.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ClickStanding)]
+pub(crate) struct ShownStanding {
+    /// The posting's number in the click's partition.
+    posting: Unsigned,
+    /// The posting's hash in the chain.
+    posting_hash: String,
+    /// The minute that it was posted under.
+    minute: String,
+    /// The line's number in the posting, from 0.
+    line: u32,
+    /// The account that was debited.
+    account: String,
+    /// What the line debits for all its clicks, in micro-units.
+    amount_micros: Signed,
+    /// The Merkle root over the line's clicks.
+    root: Option<String>,
+    /// proved, later (the lake has not all clicks of the line yet) or failed.
+    proof: &'static str,
+    /// The hash of the click's leaf.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leaf: Option<String>,
+    /// The leaf's place, from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<Unsigned>,
+    /// How many leaves there are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leaves: Option<Unsigned>,
+    /// The sibling at each level, from the leaf up.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    path: Vec<String>,
 }
 
 /// What was told about a person.
@@ -76,28 +123,49 @@ pub(crate) async fn get(call: Call) -> Result<Reply, Problem> {
     let found = call.data.click(&call.tenant, id).await?;
     // The first is the click; later ones are what its transport sent again.
     let found = found.into_iter().next().ok_or_else(Problem::not_found)?;
-    let partition = id.parts().partition;
-    let (ordinal, campaign) = (found.row.judgement.ordinal, found.row.facts.campaign);
-    let is_billed = found.row.judgement.charge.0 != 0;
-    let posting = call.data.books(&call.tenant, move |books| {
-        if !is_billed {
-            return Ok(None);
-        }
-        let Some(mut posting) = books.ledger().posting_at(partition, ordinal)? else {
-            return Ok(None);
-        };
-        posting
-            .posting
-            .lines
-            .retain(|line| line.campaign == Some(campaign));
-        Ok(Some(books::shown_posting(books, &posting)))
-    });
+    let booked = call.data.booked(&call.tenant, found.row.clone()).await;
     // A ledger that is away says nothing of the click itself.
-    let posting = posting.await.unwrap_or(None);
-    Reply::json(&shown(&found, posting, call.tenant.role()))
+    let booked = match booked {
+        Ok(Ok(booked)) => Some(shown_booked(booked)),
+        Ok(Err(error)) => {
+            tracing::error!(%id, %error, "a click's story cannot be told");
+            None
+        }
+        Err(_) => None,
+    };
+    Reply::json(&shown(&found, booked, call.tenant.role()))
 }
 
-fn shown(found: &Found, posting: Option<ShownPosting>, role: Role) -> Click {
+fn shown_booked(booked: Booked) -> ShownBooked {
+    let standing = match booked {
+        Booked::Nothing => return ShownBooked::Nothing,
+        Booked::Pending => return ShownBooked::Pending,
+        Booked::Posted(standing) => *standing,
+    };
+    let (proof, way) = match standing.proof {
+        Proven::Yes { leaf, proof } => ("proved", Some((leaf, proof))),
+        Proven::Later => ("later", None),
+        Proven::No(_) => ("failed", None),
+    };
+    let way = way.as_ref();
+    let path = way.map(|(_, proof)| proof.path.iter().map(ToString::to_string).collect());
+    ShownBooked::Posted(Box::new(ShownStanding {
+        posting: Integer(standing.number),
+        posting_hash: standing.hash.to_string(),
+        minute: minute_text(standing.minute.0.into()),
+        line: standing.line,
+        account: standing.entry.account.to_string(),
+        amount_micros: Integer(standing.entry.amount.0),
+        root: standing.entry.clicks.map(|clicks| clicks.root.to_string()),
+        proof,
+        leaf: way.map(|(leaf, _)| leaf.to_string()),
+        index: way.map(|(_, proof)| Integer(proof.index)),
+        leaves: way.map(|(_, proof)| Integer(proof.leaves)),
+        path: path.unwrap_or_default(),
+    }))
+}
+
+fn shown(found: &Found, booked: Option<ShownBooked>, role: Role) -> Click {
     let (facts, judgement) = (&found.row.facts, &found.row.judgement);
     let parts = facts.click_id.parts();
     let sees_share = role != Role::Advertiser && facts.publisher != PublisherId(0);
@@ -131,7 +199,7 @@ fn shown(found: &Found, posting: Option<ShownPosting>, role: Role) -> Click {
         currency: judgement.currency.map(|currency| currency.to_string()),
         file: found.file.clone(),
         file_row: Integer(found.file_row),
-        posting,
+        booked,
         personal: personal.filter(|_| sees_person).and_then(person),
     }
 }

@@ -7,9 +7,10 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tollgate_click::control::{PublisherScope, Role, Scope, Target};
 use tollgate_click::{ClickId, Millis, PartitionId};
-use tollgate_store::lake::{Found, Lake, LakeError};
+use tollgate_store::lake::{Found, Lake, LakeError, StoredRow};
 use tollgate_store::ledger::{Account, Holder, LedgerError, LedgerReads};
 use tollgate_store::rollup::{Answer, Dimension, Filter, Key, Query, QueryError, Rollups};
+use tollgate_store::story::{self, Booked, StoryError};
 
 use crate::cursor::Cursors;
 use crate::desk::{AuditPage, Desk, NewChange, Written};
@@ -151,6 +152,20 @@ impl Data {
         let mut found = found.map_err(|error| Problem::broken("the lake", error))?;
         found.retain(|one| tenant.sees_advertiser(one.row.facts.advertiser));
         Ok(found)
+    }
+
+    /// What a click that the tenant has found has become in the ledger.
+    pub(crate) async fn booked(
+        &self,
+        tenant: &Tenant,
+        row: StoredRow,
+    ) -> Result<Result<Booked, StoryError>, Problem> {
+        let lake = self.context.lake.clone();
+        let read = move |books: &mut Books<'_>| match story::booked(&lake, books.ledger(), &row) {
+            Err(StoryError::Ledger(error)) => Err(error),
+            told => Ok(told),
+        };
+        self.books(tenant, read).await
     }
 
     /// Changes from a place on, those that the tenant sees.

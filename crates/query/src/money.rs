@@ -99,7 +99,12 @@ async fn command(call: Call, kind: MoneyKind) -> Result<Reply, Problem> {
         .iter_mut()
         .zip(digest)
         .for_each(|(to, from)| *to = from);
+    let owner = AdvertiserId(wanted.advertiser);
+    let currency = call.data.look(&call.tenant, |seen| {
+        seen.advertiser(owner).map(|one| one.currency.to_string())
+    });
     let mut shown = wanted.clone();
+    shown.currency = currency;
     shown.command = Some(command.iter().map(|byte| format!("{byte:02x}")).collect());
     let decide = move |seen: &Seen<'_>, _| {
         let money = check(&wanted, kind, command, seen)?;

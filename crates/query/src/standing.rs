@@ -37,6 +37,8 @@ pub struct Standing {
     pub api_keys: BTreeMap<u32, KnownApiKey>,
     /// What edges write.
     pub record_version: u8,
+    /// The highest number that a link ever had: none is given twice.
+    highest_link: LinkId,
     /// Links by slug.
     slugs: BTreeMap<String, LinkId>,
     /// Campaigns by advertiser and name, as names are compared.
@@ -56,6 +58,7 @@ impl Default for Standing {
             tokens: BTreeMap::new(),
             api_keys: BTreeMap::new(),
             record_version: tollgate_click::facts::VERSION,
+            highest_link: LinkId(0),
             slugs: BTreeMap::new(),
             names: BTreeMap::new(),
         }
@@ -178,6 +181,11 @@ impl Standing {
         &self.numbering
     }
 
+    /// The highest number that a link ever had.
+    pub fn highest_link(&self) -> LinkId {
+        self.highest_link
+    }
+
     /// The link of a slug.
     pub fn link_of_slug(&self, slug: &str) -> Option<LinkId> {
         self.slugs.get(slug).copied()
@@ -270,6 +278,7 @@ impl Standing {
     }
 
     fn remove_link(&mut self, link: LinkId) {
+        self.highest_link = self.highest_link.max(link);
         if let Some(known) = self.links.remove(&link)
             && self.slugs.get(&known.link.slug) == Some(&link)
         {

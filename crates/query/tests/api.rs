@@ -13,5 +13,6 @@ mod api {
     mod garbage;
     mod nouns;
     mod openapi;
+    mod reports;
     mod tenants;
 }

@@ -155,7 +155,7 @@ impl Noun for Link {
     }
 
     fn last(standing: &Standing) -> u64 {
-        standing.links.last_key_value().map_or(0, |(id, _)| id.0)
+        standing.highest_link().0
     }
 
     fn list<'a>(seen: Seen<'a>, after: Option<u64>) -> Box<dyn Iterator<Item = Self> + 'a> {

@@ -12,22 +12,27 @@ use tollgate_click::control::{
     Ad, Advertiser, ApiKey, Campaign, CampaignState, IngestToken, Link, Payment, Publisher,
     PublisherScope, Role, Scope, ScopeOf, SigningKey, Target,
 };
+use tollgate_click::facts::Ack;
+use tollgate_click::ids::ClickIdParts;
 use tollgate_click::{
-    Actor, AdId, AdvertiserId, CampaignId, Change, Control, KeyId, LinkId, Micros, Millis,
-    PlacementId, PublisherId,
+    Actor, AdId, AdvertiserId, AgentClass, CampaignId, Change, ClickFacts, ClickId, Control,
+    ControlNumber, Country, DataSetId, EdgeId, Judgement, KeyId, LinkId, Micros, Millis, Ordinal,
+    Outcome, PartitionId, PlacementId, PseudonymKeyId, Pseudonyms, PublisherId, Source,
 };
 use tollgate_query::data::OpenLedger;
 use tollgate_query::{
     AuditPage, Context, Decision, Desk, EventCounts, Later, NewChange, Node, PartitionState,
     Problem, Standing, Written, secret,
 };
-use tollgate_store::lake::{Lake, LocalObjects};
+use tollgate_store::lake::{Event, Lake, LocalObjects};
 use tollgate_store::ledger::SqliteLedger;
-use tollgate_store::rollup::Rollups;
+use tollgate_store::rollup::{RollupWriter, Rollups};
 use tower::ServiceExt;
 
 pub(crate) const NOW: Millis = Millis(1_795_000_000_000);
 pub(crate) const PARTITIONS: u16 = 4;
+/// Minutes older than this are posted.
+pub(crate) const CLOSED_AGO_MS: u64 = 10 * 60_000;
 
 /// A desk that applies at once.
 #[derive(Default)]
@@ -97,7 +102,15 @@ impl Node for TestNode {
         String::new()
     }
     fn partitions(&self) -> Vec<PartitionState> {
-        Vec::new()
+        let state = |number| PartitionState {
+            partition: PartitionId::new(number).unwrap(),
+            complete_before: Some(NOW),
+            posted: Ordinal(3),
+            closed_before: Millis(NOW.0 - CLOSED_AGO_MS).minute(),
+            lake: Ordinal(3),
+            halt: None,
+        };
+        (0..PARTITIONS).map(state).collect()
     }
     fn events(&self) -> EventCounts {
         EventCounts::default()
@@ -110,7 +123,64 @@ impl Node for TestNode {
 /// The deployment, with its router.
 pub(crate) struct Deployment {
     pub(crate) router: Router,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
+}
+
+/// A click for the rollups.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clicked {
+    pub(crate) advertiser: u32,
+    pub(crate) campaign: u64,
+    pub(crate) publisher: u32,
+    pub(crate) ago_ms: u64,
+    /// Charged, or free.
+    pub(crate) charge: i64,
+}
+
+impl Clicked {
+    fn record(&self, partition: PartitionId, ordinal: Ordinal) -> (ClickFacts, Judgement) {
+        let click_id = ClickId::new(ClickIdParts {
+            received_at: Millis(NOW.0 - self.ago_ms),
+            partition,
+            edge: EdgeId::default(),
+            random: ordinal.0,
+        });
+        let facts = ClickFacts {
+            click_id,
+            source: Source::Registered { link: LinkId(31) },
+            advertiser: AdvertiserId(self.advertiser),
+            campaign: CampaignId(self.campaign),
+            ad: AdId(0),
+            publisher: PublisherId(self.publisher),
+            placement: PlacementId(0),
+            test: false,
+            head: false,
+            agent_class: AgentClass::Desktop,
+            country: Country::default(),
+            hosting: false,
+            data_set: DataSetId(0),
+            pseudonym_key: PseudonymKeyId(1),
+            pseudonyms: Pseudonyms::default(),
+            previous: None,
+            subs: [None; 5],
+            control: ControlNumber(0),
+            ack: Ack::Local,
+            personal_digest: [0; 16],
+        };
+        let is_billed = self.charge > 0;
+        let judgement = Judgement {
+            ordinal,
+            outcome: if is_billed {
+                Outcome::Billed
+            } else {
+                Outcome::Free
+            },
+            charge: Micros(self.charge),
+            share: Micros(0),
+            currency: "USD".parse().ok(),
+        };
+        (facts, judgement)
+    }
 }
 
 /// An answer.
@@ -275,9 +345,27 @@ impl Deployment {
             partitions: PARTITIONS,
             cursor_secret: [9; 32],
         });
-        Deployment {
-            router,
-            _folder: folder,
+        Deployment { router, folder }
+    }
+
+    /// Counts clicks into the rollups' files.
+    pub(crate) fn count(&self, clicks: &[Clicked]) {
+        let objects = Arc::new(LocalObjects::new(self.folder.path()));
+        for number in 0..PARTITIONS {
+            let partition = PartitionId::new(number).unwrap();
+            let home = |one: &&Clicked| {
+                PartitionId::of_advertiser(AdvertiserId(one.advertiser), PARTITIONS) == partition
+            };
+            let mut writer = RollupWriter::open(objects.clone(), partition).unwrap();
+            let mut last = Ordinal(0);
+            for (ordinal, one) in (1..).zip(clicks.iter().filter(home)) {
+                last = Ordinal(ordinal);
+                let (facts, judgement) = one.record(partition, last);
+                writer.count(Event::Click, &facts, &judgement, "").unwrap();
+            }
+            if last > Ordinal(0) {
+                writer.cut(Ordinal(1), last).unwrap();
+            }
         }
     }
 

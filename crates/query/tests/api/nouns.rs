@@ -61,6 +61,19 @@ async fn a_campaign_is_made_read_changed_and_archived() {
 }
 
 #[tokio::test]
+async fn the_number_of_a_removed_link_is_not_given_again() {
+    let deployment = Deployment::new();
+    let body = r#"{"campaign":11,"destination":"https://example.com/"}"#;
+    let made = deployment.post("/v1/links", body).await.json();
+    assert_eq!(made["link"], 33);
+    let gone = ("DELETE", "/v1/links/33");
+    let gone = deployment.send(Some(ADMIN), gone, "", &[]).await;
+    assert_eq!(gone.json(), json!({"removed": true}));
+    let made = deployment.post("/v1/links", body).await.json();
+    assert_eq!(made["link"], 34);
+}
+
+#[tokio::test]
 async fn what_makes_no_sense_is_refused_with_its_place() {
     let deployment = Deployment::new();
     let long = "x".repeat(10_000);
