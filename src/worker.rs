@@ -11,6 +11,7 @@
 
 mod heart;
 
+mod batch;
 mod begin;
 mod books;
 mod follow;

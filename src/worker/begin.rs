@@ -100,6 +100,7 @@ impl<R> Worker<R> {
         Ok(Worker {
             reader,
             slots,
+            batches: Vec::new(),
             books,
             epoch,
             progress,

@@ -1,14 +1,17 @@
 //! One partition: its state, and what its records come to in each store.
 
 use tollgate_click::control::{Money, Payment};
-use tollgate_click::{AdvertiserId, ControlNumber, Millis, Minute, Ordinal, PartitionId};
-use tollgate_log::{Cursor, Partition, RecordRef};
-use tollgate_process::{Class, Effect, Effects, Ending, Incoming, Kind, NotApplied, State, apply};
+use tollgate_click::{AdvertiserId, ControlNumber, Millis, Minute, Ordinal, Outcome, PartitionId};
+use tollgate_log::Cursor;
+use tollgate_process::{
+    Class, Effect, Effects, Ending, Incoming, Kind, NotApplied, State, apply_all,
+};
 use tollgate_store::lake::{Cut, Event, Hour, LakeError, LakeRow, LakeWriter, RuleHit};
 use tollgate_store::ledger::minute::{self, MinutePosting, Payer, Span};
 use tollgate_store::ledger::{CommitRequest, Posting, Watermark};
 use tollgate_store::rollup::{Day, OpenMinutes, RollupWriter};
 
+use super::batch::{Batch, Taken};
 use super::pace::Pace;
 use super::patience::{GaveUp, Patience};
 use super::place;
@@ -28,6 +31,9 @@ const LAKE_ORDINALS_MAX: u64 = 32_768;
 
 /// Records after which the rollups are cut.
 const ROLLUP_ORDINALS_MAX: u64 = 131_072;
+
+/// Clicks that are applied at once: what they come to fits a processor's cache.
+const RUN: usize = 128;
 
 /// A state is kept after this time of the log at the latest.
 const SNAPSHOT_MS: u64 = 15 * 60_000;
@@ -61,6 +67,7 @@ pub(super) struct PartitionWorker {
     published: Ordinal,
     changes: Vec<(ControlNumber, Result<(), String>)>,
     hits: Vec<RuleHit<'static>>,
+    told: Vec<Effects>,
     /// Ordinal and clock of the last state that was handed over to be kept.
     kept: (Ordinal, Millis),
     halt: Option<String>,
@@ -105,6 +112,7 @@ impl PartitionWorker {
             rollup: begin.rollup,
             changes: Vec::new(),
             hits: Vec::new(),
+            told: Vec::new(),
             kept: (begin.state.ordinal(), begin.state.clock()),
             state: begin.state,
             halt: None,
@@ -133,52 +141,68 @@ impl PartitionWorker {
         }
     }
 
-    /// Applies a record and takes what it comes to. Store by store only what the store does not
-    /// have is taken, so that a replay repeats nothing.
-    pub(super) fn take(
+    /// Applies a batch and takes what it comes to. Store by store only what the store does not have
+    /// is taken, so that a replay repeats nothing.
+    ///
+    /// Clicks are applied many at once. Nothing that is looked up for them here (the clock, how an
+    /// advertiser pays) changes from one click to the next; every other record is applied alone.
+    pub(super) fn take_all(
         &mut self,
-        record: &RecordRef<'_>,
+        batch: &Batch,
         patience: &mut dyn Patience,
     ) -> Result<(), GaveUp> {
-        if self.halt.is_some() || record.cursor < self.from {
+        if self.halt.is_some() {
             return Ok(());
         }
-        let before = self.state.clock();
-        let incoming = Incoming {
-            facts: record.facts,
-            session: record.session,
-            sequence: record.sequence,
-            broadcast: record.partition == Partition::ALL,
-        };
-        let effects = match apply(&mut self.state, incoming) {
-            Ok(effects) => effects,
-            Err(halt) => {
-                self.halt(halt.to_string());
-                return Ok(());
+        let records: Vec<Taken<'_>> = batch.from(self.from).collect();
+        let together = |one: &Taken<'_>, other: &Taken<'_>| one.is_event && other.is_event;
+        for run in records.chunk_by(together) {
+            for run in run.chunks(RUN) {
+                self.take(run, patience)?;
+                if self.halt.is_some() {
+                    return Ok(());
+                }
             }
-        };
-        self.cursor = record.cursor.after();
+        }
+        Ok(())
+    }
+
+    /// One record, or a run of clicks.
+    fn take(&mut self, run: &[Taken<'_>], patience: &mut dyn Patience) -> Result<(), GaveUp> {
+        let before = self.state.clock();
+        let incoming: Vec<Incoming<'_>> = run.iter().map(|taken| taken.incoming).collect();
+        let mut told = std::mem::take(&mut self.told);
+        told.clear();
+        let applied = apply_all(&mut self.state, &incoming, &mut |effects| {
+            told.push(effects)
+        });
+        for (effects, taken) in told.iter().zip(run) {
+            self.cursor = taken.cursor.after();
+            if let Err(why) = self.perform(effects, taken, before) {
+                self.halt(why);
+                break;
+            }
+            self.cut(effects.ordinal, before, patience)?;
+        }
+        self.told = told;
+        if let Err((_, halt)) = applied {
+            self.halt(halt.to_string());
+        }
         if before == Millis(0) {
             self.kept.1 = self.state.clock(); // the age of what was never kept counts from here
         }
-        match self.perform(&effects, record, before) {
-            Ok(()) => self.cut(before, patience),
-            Err(why) => {
-                self.halt(why);
-                Ok(())
-            }
-        }
+        Ok(())
     }
 
     fn perform(
         &mut self,
         effects: &Effects,
-        record: &RecordRef<'_>,
+        taken: &Taken<'_>,
         before: Millis,
     ) -> Result<(), String> {
-        let ordinal = effects.ordinal;
+        let (ordinal, facts) = (effects.ordinal, taken.incoming.facts);
         match &effects.effect {
-            Effect::Ended(ending) => self.end(ordinal, ending, record.personal)?,
+            Effect::Ended(ending) => self.end(ordinal, ending, taken.personal)?,
             Effect::Tick { tick, counted, .. } => {
                 if *counted && tick.epoch > self.epoch {
                     return Err(format!(
@@ -186,21 +210,21 @@ impl PartitionWorker {
                         tick.epoch, self.epoch
                     ));
                 }
-                self.keep_record(ordinal, record.facts)?;
+                self.keep_record(ordinal, facts)?;
             }
             Effect::Control { number, applied } => {
                 self.changes.push((*number, told(*applied)));
-                self.keep_record(ordinal, record.facts)?;
+                self.keep_record(ordinal, facts)?;
             }
             Effect::Money {
                 number, accepted, ..
             } => {
                 let refused = accepted.map_err(|refusal| refusal.to_string());
                 self.changes.push((*number, refused));
-                self.keep_record(ordinal, record.facts)?;
+                self.keep_record(ordinal, facts)?;
             }
             Effect::Mark(_) | Effect::Unreadable { .. } => {
-                self.keep_record(ordinal, record.facts)?;
+                self.keep_record(ordinal, facts)?;
             }
         }
         match effects.effect.money_to_post() {
@@ -226,7 +250,10 @@ impl PartitionWorker {
             Kind::Impression => Event::Impression,
         };
         if ordinal > self.closed {
-            let payer = self.payer(facts.advertiser);
+            let payer = match judgement.outcome {
+                Outcome::Billed => self.payer(facts.advertiser),
+                _ => Payer::Credit, // it pays nothing
+            };
             let counted = self.minute.count(facts, &judgement, payer);
             counted.map_err(|error| error.to_string())?;
         }
@@ -358,8 +385,13 @@ impl PartitionWorker {
 
     /// Cuts the stores whose turn it is. A disk that says no is asked again; meanwhile nothing is
     /// read, so the log is the spool and memory stays bounded.
-    fn cut(&mut self, before: Millis, patience: &mut dyn Patience) -> Result<(), GaveUp> {
-        let (ordinal, clock) = (self.state.ordinal(), self.state.clock());
+    fn cut(
+        &mut self,
+        ordinal: Ordinal,
+        before: Millis,
+        patience: &mut dyn Patience,
+    ) -> Result<(), GaveUp> {
+        let clock = self.state.clock();
         if let Some(lake) = &mut self.lake
             && let Some(first) = self.lake_pace.cuts(ordinal, before, clock)
         {

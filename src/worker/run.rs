@@ -9,6 +9,7 @@ use anyhow::Context;
 use tollgate_log::{Cursor, Partition, Read, ReadBudget, ReadError, RecordRef, SegmentLog};
 use tollgate_store::ledger::{Hour, Lease, Publication};
 
+use super::batch::Batch;
 use super::books::{Books, Trouble};
 use super::partition::PartitionWorker;
 use super::patience::{GaveUp, Patience};
@@ -35,6 +36,8 @@ const LAST_ORDERS: Duration = Duration::from_secs(10);
 pub(crate) struct Worker<R> {
     pub(super) reader: R,
     pub(super) slots: Vec<Slot>,
+    /// What one read has for each of them.
+    pub(super) batches: Vec<Batch>,
     pub(super) books: Books,
     pub(super) epoch: u64,
     pub(super) progress: Progress,
@@ -87,13 +90,17 @@ impl<R: Read> Worker<R> {
         budget: ReadBudget,
         patience: &mut dyn Patience,
     ) -> Result<Step, GaveUp> {
-        let (slots, mut gave_up) = (&mut self.slots, Ok(()));
-        let read = self.reader.read(budget, &mut |record| {
-            if gave_up.is_ok() {
-                gave_up = hand_out(slots, &record, patience);
+        self.batches.resize_with(self.slots.len(), Batch::default);
+        self.batches.iter_mut().for_each(Batch::clear);
+        let batches = &mut self.batches;
+        let read = self
+            .reader
+            .read(budget, &mut |record| hand_out(batches, &record));
+        for (slot, batch) in self.slots.iter_mut().zip(&self.batches) {
+            if let Slot::Runs(partition, _) = slot {
+                partition.take_all(batch, patience)?;
             }
-        });
-        gave_up?;
+        }
         let step = match read {
             Ok(read) => Step {
                 at_end: read.at_end,
@@ -273,22 +280,14 @@ impl Slot {
 }
 
 /// To one partition, or to all.
-fn hand_out(
-    slots: &mut [Slot],
-    record: &RecordRef<'_>,
-    patience: &mut dyn Patience,
-) -> Result<(), GaveUp> {
+fn hand_out(batches: &mut [Batch], record: &RecordRef<'_>) {
     let place = usize::from(record.partition.0);
     let range = match record.partition {
-        Partition::ALL => 0..slots.len(),
+        Partition::ALL => 0..batches.len(),
         _ => place..place.saturating_add(1),
     };
-    for slot in slots.get_mut(range).unwrap_or_default() {
-        if let Slot::Runs(partition, _) = slot {
-            partition.take(record, patience)?;
-        }
-    }
-    Ok(())
+    let batches = batches.get_mut(range).unwrap_or_default();
+    batches.iter_mut().for_each(|batch| batch.push(record));
 }
 
 /// A worker in a thread of its own.

@@ -74,6 +74,11 @@ impl Record {
         }
     }
 
+    /// Whether bytes are those of a click or an impression, sound or damaged.
+    pub fn is_event(bytes: &[u8]) -> bool {
+        matches!(bytes.first(), Some(&(CLICK | IMPRESSION)))
+    }
+
     /// Reads a whole record. An unknown kind or version asks for newer code; anything else that
     /// is wrong is damage.
     pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
