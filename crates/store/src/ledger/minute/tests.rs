@@ -44,7 +44,10 @@ proptest! {
     /// Against plain sums: every line, its count and its root.
     #[test]
     fn lines_are_the_sums_of_their_clicks(
-        clicks in proptest::collection::vec((0..3u32, 0..3u64, 0..3u32, 1..1_000i64, 0..=100i64), 1..60)
+        clicks in proptest::collection::vec(
+            (0..3u32, 0..3u64, 0..3u32, 1..1_000i64, 0..=100i64),
+            1..60,
+        )
     ) {
         let mut counted = MinutePosting::new();
         let mut leaves: BTreeMap<(u32, u64), Vec<_>> = BTreeMap::new();
