@@ -81,28 +81,20 @@ pub(crate) struct Node {
 impl Node {
     /// Starts a node; when it returns, clicks are taken.
     pub(crate) async fn start(options: NodeOptions) -> anyhow::Result<Node> {
-        let config = &options.config;
+        let (config, clock) = (&options.config, options.clock.clone());
         let taken = options.files.look();
         let wanted = options.files.read()?;
         let (listener, api_address) = api::listen(config.api).await?;
-        let dir = DataDir::open_or_create(&options.data)?;
-        let clock = options.clock.clone();
-        let log = Arc::new(open_log(&dir, config, clock.clone())?);
-        let wiring = Arc::new(Wiring::default());
-        let partitions = config.node.partitions;
-        let kept = snapshot::load(dir.path()).context("cannot read the control snapshot")?;
-        let mut sequencer = Sequencer::open(&log, partitions, kept, wiring.clone())?;
-        check_clock(&options, &sequencer, &clock)?;
-        let faults = Faults::default();
-        let worker = match options.process {
-            true => Some(begin_worker(&dir, &log, config, sequencer.last_tick())?),
-            false => None,
-        };
-        let progress = worker.as_ref().map(Worker::progress);
-        let leased = worker.as_ref().map_or(0, Worker::epoch);
-        let first = first_tick(&options, &sequencer, &log, (clock.read(), leased)).await?;
-        let worker = worker.map(|worker| RunningWorker::start(worker, log.clone(), faults.clone()));
-        let worker = worker.transpose()?;
+        let Ground {
+            dir,
+            log,
+            wiring,
+            mut sequencer,
+            faults,
+            worker,
+            progress,
+            first,
+        } = Ground::lay(&options).await?;
         sequencer
             .offer(&wanted, clock.now())
             .await
@@ -162,7 +154,7 @@ impl Node {
             desk,
             objects,
             ledger,
-            partitions,
+            partitions: options.config.node.partitions,
             progress: progress.clone(),
             edge: edge.clone(),
             clock,
@@ -249,6 +241,50 @@ impl Node {
         closed
             .await??
             .context("the log did not close in order; what had a receipt is safe")
+    }
+}
+
+/// What stands before anything is taken: the log, what control records say, the worker, and the
+/// first tick.
+struct Ground {
+    dir: DataDir,
+    log: Arc<SegmentLog>,
+    wiring: Arc<Wiring>,
+    sequencer: Sequencer,
+    faults: Faults,
+    worker: Option<RunningWorker>,
+    progress: Option<Progress>,
+    first: Tick,
+}
+
+impl Ground {
+    async fn lay(options: &NodeOptions) -> anyhow::Result<Ground> {
+        let (config, clock) = (&options.config, &options.clock);
+        let dir = DataDir::open_or_create(&options.data)?;
+        let log = Arc::new(open_log(&dir, config, clock.clone())?);
+        let wiring = Arc::new(Wiring::default());
+        let kept = snapshot::load(dir.path()).context("cannot read the control snapshot")?;
+        let sequencer = Sequencer::open(&log, config.node.partitions, kept, wiring.clone())?;
+        check_clock(options, &sequencer, clock)?;
+        let faults = Faults::default();
+        let worker = match options.process {
+            true => Some(begin_worker(&dir, &log, config, sequencer.last_tick())?),
+            false => None,
+        };
+        let progress = worker.as_ref().map(Worker::progress);
+        let leased = worker.as_ref().map_or(0, Worker::epoch);
+        let first = first_tick(options, &sequencer, &log, (clock.read(), leased)).await?;
+        let worker = worker.map(|worker| RunningWorker::start(worker, log.clone(), faults.clone()));
+        Ok(Ground {
+            worker: worker.transpose()?,
+            dir,
+            log,
+            wiring,
+            sequencer,
+            faults,
+            progress,
+            first,
+        })
     }
 }
 

@@ -26,7 +26,8 @@ const PAGE: u32 = 1024;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Works beside a live server and without one, and writes nothing to the ledger. \
-                        Exit codes: 0 fine, 1 the ledger is not sound, 2 usage, 3 it cannot be read."
+                        Exit codes: 0 fine, 1 the ledger is not sound, 2 usage, \
+                         3 it cannot be read."
 )]
 pub(crate) struct Args {
     #[command(subcommand)]

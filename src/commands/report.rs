@@ -25,8 +25,9 @@ mod render;
     after_help = "Works beside a live server and without one, and changes nothing. It reads the \
                         rollups and replays what came after them; --recount replays everything, \
                         as does --by link and a time within a minute. Times are UTC and those \
-                        of the report: when a click was received, or its event time for an import. Exit codes: 0 fine, 2 usage, 3 the log cannot be \
-                        read, its start is gone, or a partition halts."
+                        of the report: when a click was received, or its event time for an import. \
+                        Exit codes: 0 fine, 2 usage, 3 the log cannot be read, its start is gone, \
+                        or a partition halts."
 )]
 pub(crate) struct Args {
     /// The data directory.

@@ -1,10 +1,10 @@
 //! What must change so that what stands is what the files want.
 //!
 //! Files add and change; only links are removed by leaving them out, and only those that came from
-//! files. What a file cannot say (payment, budgets, zone) stays as it was made over the API. Keys and tokens are revoked
-//! by saying so, since a file that was cut short must not stop all traffic. What decides a bill
-//! in the past never changes: a campaign keeps its advertiser and currency, a key its secret, and
-//! what was revoked stays revoked.
+//! files. What a file cannot say (payment, budgets, zone) stays as it was made over the API. Keys
+//! and tokens are revoked by saying so, since a file that was cut short must not stop all traffic.
+//! What decides a bill in the past never changes: a campaign keeps its advertiser and currency, a
+//! key its secret, and what was revoked stays revoked.
 
 use thiserror::Error;
 use tollgate_click::control::{Advertiser, Campaign, CampaignState};

@@ -62,7 +62,8 @@ pub const SUB_ID_BYTES_MAX: usize = 256;
 /// One part (facts or personal) of a record in bytes; no record of ours can be longer.
 pub const RECORD_PART_BYTES_MAX: usize = 8 * 1024;
 
-/// Advertisers, and as many publishers, that one key may name; more is refused when the key is given.
+/// Advertisers, and as many publishers, that one key may name; more is refused when the key is
+/// given.
 pub const KEY_ADVERTISERS_MAX: usize = 512;
 
 /// Items of one batch; more answers 413.

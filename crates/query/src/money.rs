@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tollgate_click::control::{self, MoneyKind};
 use tollgate_click::limits::REASON_BYTES_MAX;
-use tollgate_click::{AdvertiserId, CampaignId, Change, Micros, PublisherId};
+use tollgate_click::{AdvertiserId, CampaignId, Change, Currency, Micros, PublisherId};
 use utoipa::ToSchema;
 
 use crate::books::{self, ShownPosting};
@@ -126,6 +126,27 @@ fn check(
     let advertiser = AdvertiserId(wanted.advertiser);
     let known = seen.advertiser(advertiser);
     let known = known.ok_or_else(|| absent("/advertiser", "advertiser"))?;
+    let (campaign, publisher) = named(wanted, seen)?;
+    check_terms(wanted, kind, known.currency)?;
+    Ok(control::Money {
+        command,
+        advertiser,
+        kind,
+        amount: Micros(wanted.amount_micros.0),
+        currency: known.currency,
+        campaign,
+        publisher,
+        reason: wanted.reason.clone(),
+    })
+}
+
+/// The campaign and the publisher that the command names; both must be there, the campaign the
+/// advertiser's own.
+fn named(
+    wanted: &Money,
+    seen: &Seen<'_>,
+) -> Result<(Option<CampaignId>, Option<PublisherId>), Problem> {
+    let advertiser = AdvertiserId(wanted.advertiser);
     let campaign = wanted.campaign.map(|id| CampaignId(id.0));
     let of_it = |id| {
         seen.campaign(id)
@@ -138,6 +159,10 @@ fn check(
     if publisher.is_some_and(|id| seen.publisher(id).is_none()) {
         return Err(absent("/publisher", "publisher"));
     }
+    Ok((campaign, publisher))
+}
+
+fn check_terms(wanted: &Money, kind: MoneyKind, currency: Currency) -> Result<(), Problem> {
     let mut checks = Checks::default();
     checks.need(
         wanted.command.is_none(),
@@ -155,7 +180,7 @@ fn check(
     let allowed = format!("{least} to {AMOUNT_MAX} micro-units, not 0");
     checks.need(fits, "/amount_micros", "it is out of range", &allowed);
     let corrects = kind == MoneyKind::Adjustment;
-    let plain = campaign.is_none() && publisher.is_none();
+    let plain = wanted.campaign.is_none() && wanted.publisher.is_none();
     checks.need(
         corrects || plain,
         "/campaign",
@@ -163,8 +188,8 @@ fn check(
         "an adjustment",
     );
     if let Some(text) = &wanted.currency {
-        let same = currencies::parse(text).is_ok_and(|named| named == known.currency);
-        let allowed = known.currency.to_string();
+        let same = currencies::parse(text).is_ok_and(|named| named == currency);
+        let allowed = currency.to_string();
         checks.need(same, "/currency", "it is not the advertiser's", &allowed);
     }
     let reason = &wanted.reason;
@@ -177,17 +202,7 @@ fn check(
             allowed,
         );
     }
-    checks.done()?;
-    Ok(control::Money {
-        command,
-        advertiser,
-        kind,
-        amount: Micros(amount),
-        currency: known.currency,
-        campaign,
-        publisher,
-        reason: reason.clone(),
-    })
+    checks.done()
 }
 
 /// A command as it is shown in the audit.

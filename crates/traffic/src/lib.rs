@@ -6,8 +6,9 @@
 //! too, and shares no code with the core or the stores, so that a mistake there cannot hide here.
 //!
 //! Reading order: the words of a request's fate ([`ending`], [`history`]), how requests travel
-//! ([`client`], [`target`], [`load`], [`ask`]), where they come from ([`world`], [`generate`], [`fresh`],
-//! [`feed`]), and what must come of them ([`truth`], [`oracle`], [`books`], [`compare`]).
+//! ([`client`], [`target`], [`load`], [`ask`]), where they come from ([`world`], [`generate`],
+//! [`fresh`], [`feed`]), and what must come of them ([`truth`], [`oracle`], [`books`],
+//! [`compare`]).
 
 pub mod ending;
 pub mod history;

@@ -66,15 +66,10 @@ pub(super) async fn serve<A: Append + 'static>(
     let mut taken = take(worker, &first, peer, &mut answer);
     let mut held = first;
     loop {
-        let refused = match taken {
-            Taken::Foreign => return Left::Onwards(held),
-            Taken::Refused { reason, head } => Some((reason, head)),
-            Taken::Appended { commit, head } => {
-                let receipt = worker.receipt(commit, Recorded::Click, 1);
-                receipt.await.err().map(|reason| (reason, head))
-            }
-        };
-        if let Some((reason, head)) = refused {
+        if matches!(taken, Taken::Foreign) {
+            return Left::Onwards(held);
+        }
+        if let Some((reason, head)) = refusal(worker, taken).await {
             replies::write_refused(reason, head, worker.books.clock.now(), &mut answer);
         }
         let last = drain.is_on();
@@ -121,6 +116,21 @@ pub(super) async fn serve<A: Append + 'static>(
         match next.await {
             Some(next) => taken = next,
             None => return Left::Over,
+        }
+    }
+}
+
+/// Waits for the receipt; tells why there is none, and whether the request was a HEAD.
+async fn refusal<A: Append + 'static>(
+    worker: &Worker<A>,
+    taken: Taken<A::Commit>,
+) -> Option<(Refusal, bool)> {
+    match taken {
+        Taken::Foreign => None,
+        Taken::Refused { reason, head } => Some((reason, head)),
+        Taken::Appended { commit, head } => {
+            let receipt = worker.receipt(commit, Recorded::Click, 1);
+            receipt.await.err().map(|reason| (reason, head))
         }
     }
 }

@@ -86,7 +86,9 @@ proptest! {
             text.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>()
         };
         let (dimensions, from, filter) = (encode(&dimensions), encode(&from), encode(&filter));
-        let query = format!("metrics={metrics}&dimensions={dimensions}&from={from}&filter={filter}");
+        let query = format!(
+            "metrics={metrics}&dimensions={dimensions}&from={from}&filter={filter}"
+        );
         if let Err(problem) = ask(&query) {
             prop_assert!(problem.status().is_client_error());
         }

@@ -97,7 +97,10 @@ async fn spend_is_what_is_posted_and_what_is_pending() {
     let query = "metrics=spend,posted,pending,billed,gross&dimensions=campaign";
     let expected = json!([
         {"campaign": 11, "spend": 550, "posted": 500, "pending": 50, "billed": 10, "gross": 15},
-        {"campaign": 12, "spend": 1_320, "posted": 1_200, "pending": 120, "billed": 24, "gross": 36},
+        {
+            "campaign": 12, "spend": 1_320, "posted": 1_200, "pending": 120,
+            "billed": 24, "gross": 36,
+        },
     ]);
     assert_eq!(rows(&deployment, ADMIN, query).await, expected);
     let plain = "metrics=spend,billed,gross&dimensions=campaign";

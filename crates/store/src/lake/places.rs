@@ -6,8 +6,8 @@
 //! | `<root>/manifests/dt=2026-11-23/hour=21/p3.manifest` | the merged files of that hour |
 //! | `<root>/catalogs/p3.catalog` | how far the partition is written, and its files since |
 //!
-//! A store whose unit is the day has no `hour=`, one of months says `dt=2026-11`. Merging two files gives the name of both ranges,
-//! so a name never means two things.
+//! A store whose unit is the day has no `hour=`, one of months says `dt=2026-11`. Merging two files
+//! gives the name of both ranges, so a name never means two things.
 
 use tollgate_click::{Millis, Ordinal, PartitionId};
 
