@@ -518,6 +518,8 @@ fn edge_options(config: &Config, dir: &DataDir) -> anyhow::Result<EdgeOptions> {
             batches_max: edge.limits.batches,
             event_age_ms_max: millis(edge.limits.event_age),
             quarantine_samples: edge.limits.quarantine_samples,
+            window_s_max: u32::try_from(config.link.window_max.as_secs())
+                .unwrap_or(tollgate_click::limits::WINDOW_MAX_S),
         },
         timeouts: Timeouts {
             first_byte: edge.timeouts.first_byte,

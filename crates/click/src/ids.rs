@@ -201,6 +201,11 @@ impl ClickId {
         }
     }
 
+    /// The 8-4-4-4-12 form, as `Display` writes it.
+    pub fn text(self) -> [u8; 36] {
+        uuid_text(self.0)
+    }
+
     /// When the edge received the click.
     pub fn received_at(self) -> Millis {
         Millis((self.0 >> 80) as u64)
@@ -258,15 +263,23 @@ fn uuid_v7(bits: u128) -> Result<u128, NotUuidV7> {
 
 /// Writes the 8-4-4-4-12 form in lower case.
 fn write_uuid(bits: u128, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    write!(
-        f,
-        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-        bits >> 96,
-        (bits >> 80) & 0xFFFF,
-        (bits >> 64) & 0xFFFF,
-        (bits >> 48) & 0xFFFF,
-        bits & 0xFFFF_FFFF_FFFF
-    )
+    f.write_str(std::str::from_utf8(&uuid_text(bits)).map_err(|_| fmt::Error)?)
+}
+
+/// The 8-4-4-4-12 form in lower case, without the formatting machinery: each receipt has one.
+fn uuid_text(bits: u128) -> [u8; 36] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
+    let mut text = [b'-'; 36];
+    let mut place = 0;
+    for (index, byte) in bits.to_be_bytes().into_iter().enumerate() {
+        place += usize::from(matches!(index, 4 | 6 | 8 | 10));
+        if let Some([high, low]) = text.get_mut(place..place + 2) {
+            (*high, *low) = (digit(byte >> 4), digit(byte & 0xF));
+        }
+        place += 2;
+    }
+    text
 }
 
 /// Reads the 8-4-4-4-12 form, upper or lower case, and nothing else.

@@ -140,22 +140,8 @@ impl Edge {
         check(&options)?;
         let options = Arc::new(options);
         let doors = doors(&options)?;
-        let certificates = doors
-            .iter()
-            .filter_map(|door| door.certificate.clone())
-            .collect();
         let readiness = Readiness::new(clock.clone(), wiring.clone(), log.writable.clone());
-        let mut edge = RunningEdge {
-            addresses: Vec::new(),
-            books: Vec::new(),
-            caps: Arc::new(Caps::new(&options.limits)),
-            certificates,
-            readiness: Arc::new(readiness),
-            switch: DrainSwitch::new(),
-            drain_delay: options.timeouts.drain_delay,
-            ended: Vec::new(),
-            threads: Vec::new(),
-        };
+        let mut edge = RunningEdge::without_threads(&options, &doors, readiness);
         let mut secret = [0; 16];
         getrandom::fill(&mut secret).map_err(DeskError::Random)?;
         let mut usher = Usher {
@@ -174,6 +160,7 @@ impl Edge {
                 keys: options.pseudonyms.clone(),
                 partitions: options.partitions,
                 ack: options.ack,
+                window_s_max: options.limits.window_s_max,
             };
             let worker = Worker::new(
                 options.clone(),
@@ -263,6 +250,21 @@ async fn work<A: Append + 'static>(
 }
 
 impl RunningEdge {
+    fn without_threads(options: &EdgeOptions, doors: &[Door], readiness: Readiness) -> RunningEdge {
+        let certificates = doors.iter().filter_map(|door| door.certificate.clone());
+        RunningEdge {
+            addresses: Vec::new(),
+            books: Vec::new(),
+            caps: Arc::new(Caps::new(&options.limits)),
+            certificates: certificates.collect(),
+            readiness: Arc::new(readiness),
+            switch: DrainSwitch::new(),
+            drain_delay: options.timeouts.drain_delay,
+            ended: Vec::new(),
+            threads: Vec::new(),
+        }
+    }
+
     /// The addresses of the listeners, in the order of the options.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses

@@ -116,6 +116,9 @@ pub struct Limits {
     pub batches_max: usize,
     /// How old an event in a batch may be; older ones are `late`.
     pub event_age_ms_max: u64,
+    /// The longest billing window, in seconds: a link that was signed with a longer one is
+    /// recorded with this one, so that nothing bills when its nonce may be forgotten.
+    pub window_s_max: u32,
     /// Refused requests of which each thread keeps a sample.
     pub quarantine_samples: usize,
 }
@@ -202,6 +205,7 @@ impl Default for Limits {
             h2_resets_max: 20,
             batches_max: 4,
             event_age_ms_max: 400 * 24 * 3600 * 1000,
+            window_s_max: tollgate_click::limits::WINDOW_MAX_S,
             quarantine_samples: 64,
         }
     }

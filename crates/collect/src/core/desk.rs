@@ -19,6 +19,7 @@ pub struct Desk {
     token: TokenBuf,
     extras: Extras,
     pages: Pages,
+    window_s_max: u32,
 }
 
 /// What the desk has written for one request.
@@ -45,6 +46,8 @@ pub struct DeskParts {
     pub partitions: u16,
     /// What the answers of this edge wait for.
     pub ack: Ack,
+    /// The longest billing window that is recorded, in seconds.
+    pub window_s_max: u32,
 }
 
 /// Why a desk cannot be set up.
@@ -84,6 +87,7 @@ impl Desk {
             token,
             extras,
             pages: Pages::default(),
+            window_s_max: parts.window_s_max,
         })
     }
 
@@ -104,6 +108,7 @@ impl Desk {
             token: buf,
             extras,
             pages,
+            window_s_max,
         } = self;
         pages.clear();
         let now = stamper.clock.now();
@@ -131,7 +136,7 @@ impl Desk {
             &mut pages.location,
         )
         .map_err(|_| Refusal::Malformed)?;
-        let subject = signed(&verified);
+        let subject = signed(&verified, *window_s_max);
         let (facts, personal) = (&mut pages.facts, &mut pages.personal);
         let (subs, control) = (values.subs, directory.control);
         stamper.write(
@@ -159,6 +164,7 @@ impl Desk {
             token: buf,
             extras,
             pages,
+            window_s_max,
         } = self;
         pages.clear();
         let now = stamper.clock.now();
@@ -168,7 +174,7 @@ impl Desk {
             .map_err(|error| error.refusal())?;
         extras.read(visit.query).map_err(|_| Refusal::Forged)?;
         let stamp = stamper.stamp(now, verified.link.advertiser);
-        let subject = signed(&verified);
+        let subject = signed(&verified, *window_s_max);
         let (facts, personal) = (&mut pages.facts, &mut pages.personal);
         let (subs, control) = (extras.subs(), directory.control);
         stamper.write(
@@ -310,7 +316,8 @@ fn read_unsigned(extras: &mut Extras, query: &[u8]) {
     }
 }
 
-fn signed(verified: &Verified<'_>) -> Subject {
+/// What a signed link says, its billing window cut to the longest that this edge lets bill.
+fn signed(verified: &Verified<'_>, window_s_max: u32) -> Subject {
     let ClickLink {
         key,
         nonce,
@@ -323,7 +330,7 @@ fn signed(verified: &Verified<'_>) -> Subject {
         source: Source::Signed {
             key,
             nonce,
-            window_s,
+            window_s: window_s.min(window_s_max),
             price,
         },
         advertiser: link.advertiser,

@@ -11,7 +11,7 @@ use http::header::{
 use http::{Response, StatusCode, Version};
 use http_body_util::Full;
 use memchr::memchr;
-use tollgate_click::{ClickId, Millis, Refusal};
+use tollgate_click::{Millis, Refusal};
 
 use crate::core::Stamp;
 
@@ -87,12 +87,17 @@ pub(crate) fn refused(reason: Refusal) -> Reply {
         Refusal::Expired => fixed(StatusCode::GONE, b"this link has expired\n"),
         // No Retry-After: the click that the prefetch was made for comes when it comes.
         Refusal::Prefetch => fixed(StatusCode::SERVICE_UNAVAILABLE, b"not for prefetching\n"),
-        Refusal::Overload | Refusal::Unrecorded => {
-            let mut reply = fixed(StatusCode::SERVICE_UNAVAILABLE, b"try again\n");
-            reply.headers_mut().insert(RETRY_AFTER, ONE_SECOND);
-            reply
-        }
+        Refusal::Overload => try_again(b"overloaded\n"),
+        Refusal::Unrecorded => try_again(b"indeterminate\n"),
     }
+}
+
+/// 503 whose body tells whether the click is certainly not recorded (`overloaded`) or may be
+/// (`indeterminate`: the log took it, and its commit failed).
+fn try_again(body: &'static [u8]) -> Reply {
+    let mut reply = fixed(StatusCode::SERVICE_UNAVAILABLE, body);
+    reply.headers_mut().insert(RETRY_AFTER, ONE_SECOND);
+    reply
 }
 
 /// A fixed text of that status.
@@ -152,7 +157,7 @@ pub(crate) fn write_redirect(
     answer.extend_from_slice(b"HTTP/1.1 302 Found\r\nlocation: ");
     answer.extend_from_slice(location);
     answer.extend_from_slice(b"\r\nclick-id: ");
-    answer.extend_from_slice(&id_text(stamp.click_id));
+    answer.extend_from_slice(&stamp.click_id.text());
     answer.extend_from_slice(
         b"\r\ncache-control: no-store, private\r\n\
           referrer-policy: strict-origin-when-cross-origin\r\ncontent-length: 0\r\ndate: ",
@@ -188,24 +193,6 @@ pub(crate) fn announce_close(answer: &mut Vec<u8>) {
     if let Some(line_end) = memchr(b'\r', answer) {
         answer.splice(line_end..line_end, *b"\r\nconnection: close");
     }
-}
-
-/// The 8-4-4-4-12 form of an id, as its `Display` writes it, without the formatting machinery.
-pub(crate) fn id_text(id: ClickId) -> [u8; 36] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = [b'-'; 36];
-    let places = (0..36).filter(|place| !matches!(place, 8 | 13 | 18 | 23));
-    let nibbles = id
-        .bytes()
-        .into_iter()
-        .flat_map(|byte| [byte >> 4, byte & 0xF]);
-    for (place, nibble) in places.zip(nibbles) {
-        let digit = DIGITS.get(usize::from(nibble)).copied();
-        if let (Some(slot), Some(digit)) = (text.get_mut(place), digit) {
-            *slot = digit;
-        }
-    }
-    text
 }
 
 const DATE_BYTES: usize = 29;
@@ -247,7 +234,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use tollgate_click::ids::ClickIdParts;
-    use tollgate_click::{EdgeId, PartitionId};
+    use tollgate_click::{ClickId, EdgeId, PartitionId};
 
     #[test]
     fn raw_answers_state_their_length() {
@@ -280,7 +267,10 @@ mod tests {
         fn ids_are_written_as_they_are_displayed(bits: u128) {
             let framed = (bits & !(0xF << 76) & !(0b11 << 62)) | (7 << 76) | (0b10 << 62);
             let id = ClickId::from_bytes(framed.to_be_bytes()).unwrap();
-            prop_assert_eq!(id_text(id).to_vec(), id.to_string().into_bytes());
+            let plain = format!("{framed:032x}");
+            let groups = [&plain[..8], &plain[8..12], &plain[12..16], &plain[16..20], &plain[20..]];
+            prop_assert_eq!(id.text().to_vec(), groups.join("-").into_bytes());
+            prop_assert_eq!(id.to_string(), groups.join("-"));
         }
     }
 

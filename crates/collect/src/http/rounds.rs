@@ -42,9 +42,9 @@ use crate::drain::Drain;
 use crate::options::Timeouts;
 use crate::worker::Worker;
 
-/// Connections that one round hears at most: enough to share a commit, few enough that the first
-/// of them does not wait long.
-const EARS: usize = 256;
+/// Connections that one round hears at most: enough to share a commit, few enough that what the
+/// kernel knows of them is still in the processor's caches when they are answered.
+const EARS: usize = 32;
 
 /// Room for one read: any head that takes the short way.
 const SCRATCH_BYTES: usize = 16 * 1024;

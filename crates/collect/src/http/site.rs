@@ -188,7 +188,7 @@ pub(super) fn visit<'a>(client: &Client<'a>, query: &'a str, head: bool) -> Visi
 fn redirect_headers(stamp: Stamp, pages: &Pages) -> Result<(HeaderValue, HeaderValue), Refusal> {
     let location = Bytes::copy_from_slice(&pages.location);
     let location = HeaderValue::from_maybe_shared(location).map_err(|_| Refusal::Malformed)?;
-    let id = Bytes::copy_from_slice(&replies::id_text(stamp.click_id));
+    let id = Bytes::copy_from_slice(&stamp.click_id.text());
     let id = HeaderValue::from_maybe_shared(id).map_err(|_| Refusal::Malformed)?;
     Ok((location, id))
 }

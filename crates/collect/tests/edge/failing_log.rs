@@ -38,6 +38,7 @@ fn what_the_log_does_not_take_gets_503_and_no_receipt() {
             (503, Some("1")),
             "{error}"
         );
+        assert_eq!(answer.body, b"overloaded\n", "{error}");
         answer.assert_promises_nothing(&error.to_string());
         assert_eq!(
             raw.ask(get(format!("/i/{}", world.token()))).status,
@@ -63,16 +64,24 @@ fn what_the_log_does_not_take_gets_503_and_no_receipt() {
 #[test]
 fn what_the_log_took_and_did_not_keep_is_told_apart() {
     let rows = [
-        (AppendError::Indeterminate(why()), Refusal::Unrecorded),
-        (AppendError::Closed, Refusal::Unrecorded),
-        (AppendError::Full, Refusal::Overload),
-        (AppendError::Down(why()), Refusal::Overload),
+        (AppendError::Indeterminate(why()), "indeterminate\n"),
+        (AppendError::Closed, "indeterminate\n"),
+        (AppendError::Full, "overloaded\n"),
+        (AppendError::Down(why()), "overloaded\n"),
     ];
-    for (error, reason) in rows {
+    for (error, body) in rows {
+        let reason = match body {
+            "overloaded\n" => Refusal::Overload,
+            _ => Refusal::Unrecorded,
+        };
         let world = World::start();
         world.log.set(Mode::Fail(error.clone()));
         let answer = world.once(get(format!("/c/{}", world.token())));
-        assert_eq!(answer.status, 503, "{error}");
+        assert_eq!(
+            (answer.status, answer.body.as_slice()),
+            (503, body.as_bytes()),
+            "{error}"
+        );
         answer.assert_promises_nothing(&error.to_string());
         let counters = world.settled();
         assert_eq!(

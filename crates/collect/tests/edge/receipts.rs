@@ -8,6 +8,8 @@ use tollgate_click::{
     AgentClass, ClickId, ControlNumber, LinkId, Millis, PartitionId, Record, Source, personal,
 };
 
+use tollgate_link::ClickLink;
+
 use crate::raw::Answer;
 use crate::world::{ADVERTISER, NOW, World, get, signed};
 
@@ -165,6 +167,23 @@ fn a_registered_link_is_recorded_as_itself() {
     );
     let expected = format!("https://shop.example/?id={id}&s=s&c=70");
     assert_eq!(answer.header("location"), Some(expected.as_str()));
+}
+
+#[test]
+fn no_window_is_longer_than_the_edge_allows() {
+    let world = World::with(|options| options.limits.window_s_max = 600);
+    let mut raw = world.open();
+    for (signed_with, recorded) in [(599, 599), (600, 600), (3_600, 600)] {
+        let link = ClickLink {
+            window_s: signed_with,
+            ..world.link()
+        };
+        assert_eq!(raw.ask(get(format!("/c/{}", signed(&link)))).status, 302);
+        let Source::Signed { window_s, .. } = world.log.last().click().source else {
+            panic!("a signed link");
+        };
+        assert_eq!(window_s, recorded);
+    }
 }
 
 #[test]
