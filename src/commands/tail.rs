@@ -86,7 +86,10 @@ fn follow(
     log: &tollgate_log::ReadOnlyLog,
     mut follower: Follower,
 ) -> anyhow::Result<()> {
-    while !args.no_follow {
+    if args.no_follow {
+        return Ok(());
+    }
+    loop {
         log.refresh().context("the log cannot be read")?;
         let at_end =
             follower.step(|seen| line(args, global, &seen).map_or(Ok(()), |one| put(&one)))?;
@@ -94,7 +97,6 @@ fn follow(
             std::thread::sleep(LOOK);
         }
     }
-    Ok(())
 }
 
 /// Who has seen enough closes the pipe.

@@ -250,10 +250,10 @@ fn a_start_takes_the_newest_snapshot_that_is_sound() {
 fn newest_part(manifest: &str, folder: &Path) -> std::path::PathBuf {
     let hashes = manifest.split(|c: char| !c.is_ascii_hexdigit());
     let parts = folder.join("snapshots/p0/parts");
-    let files = hashes
+    let mut files = hashes
         .filter(|word| word.len() == 64)
         .map(|hash| parts.join(hash));
-    files.filter(|file| file.exists()).next_back().unwrap()
+    files.rfind(|file| file.exists()).unwrap()
 }
 
 #[test]
