@@ -30,6 +30,12 @@ pub enum LakeError {
         /// The file.
         name: String,
     },
+    /// A merge was faster than its reader: the reader's list is older than the files. Try again.
+    #[error("{name} is older than the files of its partition; try again")]
+    Behind {
+        /// The list.
+        name: String,
+    },
     /// A file of that name is there and has other rows: the log or the code is not the one that
     /// wrote it.
     #[error("{name} exists with other rows than this log gives")]

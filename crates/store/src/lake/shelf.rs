@@ -429,9 +429,19 @@ impl View {
         objects: &dyn Objects,
         unit: Unit,
     ) -> Result<Vec<Listed>, LakeError> {
+        self.files_through(objects, unit).map(|(files, _)| files)
+    }
+
+    /// The files of a unit, and how far those of them go that are merged.
+    pub(crate) fn files_through(
+        &self,
+        objects: &dyn Objects,
+        unit: Unit,
+    ) -> Result<(Vec<Listed>, Ordinal), LakeError> {
         let name = self.plan.manifest(unit, self.partition);
         let manifest = Listing::load(objects, self.plan, &name)?.unwrap_or_default();
-        Ok(uncovered(&manifest, &self.catalog, unit))
+        let files = uncovered(&manifest, &self.catalog, unit);
+        Ok((files, manifest.through))
     }
 
     /// Files of a unit that no merge has seen, after an ordinal.

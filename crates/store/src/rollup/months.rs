@@ -107,6 +107,9 @@ fn put(
 pub(crate) fn unfold_for(days: &Shelf, Day(day): Day) -> Result<(), LakeError> {
     let objects = &*days.objects;
     let name = MONTHS.manifest(Unit(month_of(day)), days.partition);
+    // Also where it is gone: whoever removed it may have died before that was durable.
+    let settled = objects.settle(&name);
+    settled.map_err(|error| LakeError::io(&name, error))?;
     let manifest = Listing::load(objects, &MONTHS, &name)?;
     let last = days.last_unmerged(Unit(day));
     if manifest.is_some_and(|manifest| last.is_some_and(|last| last > manifest.through)) {

@@ -65,9 +65,9 @@ impl Rollups {
     ) -> Result<Answer, QueryError> {
         query.check()?;
         for _ in 0..2 {
-            // A merge may take a file away between listing and reading.
+            // A merge may take a file away between listing and reading, or be ahead of the list.
             match self.attempt(query, only) {
-                Err(QueryError::Files(LakeError::Missing { .. })) => {}
+                Err(QueryError::Files(LakeError::Missing { .. } | LakeError::Behind { .. })) => {}
                 done => return done,
             }
         }
@@ -144,15 +144,25 @@ impl Reading<'_> {
         let objects = &*self.rollups.objects;
         let view = View::open(objects, &ROLLUP, partition)?;
         let folded = self.months(partition, days)?;
+        let mut merged = folded.values().copied().max().unwrap_or_default();
         for day in days {
             let files = match folded.get(day) {
                 Some(through) => view.unmerged(*day, *through),
-                None => view.files(objects, *day)?,
+                None => {
+                    let (files, through) = view.files_through(objects, *day)?;
+                    merged = merged.max(through);
+                    files
+                }
             };
             self.day(&view, &files)?;
         }
         match open.filter(|open| open.base == view.through()) {
             Some(open) => {
+                if merged > view.through() {
+                    // A cut and a merge came in between: the files hold open cells already.
+                    let name = ROLLUP.catalog(partition);
+                    return Err(LakeError::Behind { name }.into());
+                }
                 for piece in &open.pieces {
                     let table = piece.table()?;
                     let columns: Vec<Option<&Column>> = table.columns.iter().map(Some).collect();

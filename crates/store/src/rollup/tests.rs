@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
+use crate::lake::tests::crash_disk::{CrashDisk, Loss};
 use crate::lake::tests::files;
 use crate::lake::tests::sample::{self, Batch, Dice};
 use crate::lake::{Cut, LakeError, LocalObjects, Objects};
@@ -541,4 +542,112 @@ fn a_damaged_file_is_made_again_as_it_was() {
     }
     assert!(made >= 6 * 2 + 2, "{made}");
     assert_eq!(files(dir.path()), all);
+}
+
+#[test]
+fn a_reader_that_a_merge_or_a_fold_overtakes_counts_nothing_twice() {
+    for folds in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let batches = sample::batches(120, 2, 100);
+        let mut writer = RollupWriter::open(local(dir.path()), partition(3)).unwrap();
+        write(&mut writer, &batches[0]);
+        count(&mut writer, &batches[1]);
+        writer.publish(batches[1].last).unwrap();
+        // The reader takes the open cells and the catalog, and is slow.
+        let open = writer.open_minutes().frozen();
+        let catalog = dir.path().join("rollup/catalogs/p3.catalog");
+        let before = std::fs::read(&catalog).unwrap();
+        writer.cut(batches[1].first, batches[1].last).unwrap();
+        match folds {
+            true => fold(&mut writer),
+            false => merge(&mut writer),
+        }
+        let after = std::fs::read(&catalog).unwrap();
+        let ask = || {
+            let rollups = Rollups::new(local(dir.path()), [(partition(3), open.clone())]);
+            let query = Query {
+                from: Millis(20_758 * 86_400_000),
+                to: Millis(20_788 * 86_400_000),
+                ..everything(&[Metric::Records], &[Dimension::Campaign])
+            };
+            let rows: Vec<_> = sample::rows(&batches).cloned().collect();
+            (rollups.answer(&query, None), oracle::answer(&query, &rows))
+        };
+        std::fs::write(&catalog, before).unwrap();
+        let error = ask().0.unwrap_err();
+        assert!(
+            matches!(error, QueryError::Files(LakeError::Behind { .. })),
+            "{error}"
+        );
+        std::fs::write(&catalog, after).unwrap();
+        let (answer, want) = ask();
+        assert_eq!(answer.unwrap().rows, want.unwrap());
+    }
+}
+
+#[test]
+fn a_crash_at_any_operation_changes_no_sum() {
+    let batches = sample::batches(121, 3, 12);
+    let objects = |disk: &CrashDisk| -> Arc<dyn Objects> {
+        Arc::new(LocalObjects::on(disk.clone(), Path::new("/")))
+    };
+    let work = |disk: &CrashDisk| -> Result<(), LakeError> {
+        let mut writer = RollupWriter::open(objects(disk), partition(3))?;
+        for batch in &batches {
+            for row in sample::rows(std::slice::from_ref(batch)) {
+                writer.count(row.event, &row.facts, &row.judgement, row.reason)?;
+            }
+            writer.cut(batch.first, batch.last)?;
+            for day in writer.unmerged() {
+                writer.merge(day)?;
+            }
+            for month in writer.unfolded()? {
+                writer.fold(month)?;
+            }
+        }
+        Ok(())
+    };
+    let check = |disk: &CrashDisk, context: &str| {
+        for grain in [Dimension::Minute, Dimension::Hour, Dimension::Day] {
+            let query = Query {
+                from: Millis(20_758 * 86_400_000),
+                to: Millis(20_788 * 86_400_000),
+                ..everything(
+                    &[Metric::Records, Metric::Gross],
+                    &[grain, Dimension::Country],
+                )
+            };
+            let answer = Rollups::new(objects(disk), []).answer(&query, None);
+            let answer = answer.unwrap_or_else(|error| panic!("{context}: {error}"));
+            let through = answer.through.first().map_or(Ordinal(0), |it| it.1);
+            let done = batches.iter().filter(|batch| batch.last <= through);
+            let done: Vec<Batch> = done.cloned().collect();
+            let rows: Vec<_> = sample::rows(&done).cloned().collect();
+            assert_eq!(
+                answer.rows,
+                oracle::answer(&query, &rows).unwrap(),
+                "{context}, {grain:?}"
+            );
+        }
+    };
+    let whole = CrashDisk::default();
+    work(&whole).unwrap();
+    check(&whole, "whole");
+    let operations = whole.operations();
+    assert!(operations > 100, "{operations}");
+    for operation in 0..operations {
+        let context = format!("killed before operation {operation}");
+        let disk = CrashDisk::default();
+        disk.dies_at(operation);
+        assert!(work(&disk).is_err(), "{context}");
+        disk.restart([Loss::Nothing, Loss::Some(operation)][operation as usize % 2]);
+        check(&disk, &context);
+        // The next process finds what is not durable, goes on, and the power is cut.
+        disk.dies_at(7 + operation * 31 % operations);
+        let _ = work(&disk); // it may be done before
+        disk.restart(Loss::Unsynced);
+        check(&disk, &format!("{context}, then a power cut"));
+        work(&disk).unwrap_or_else(|error| panic!("{context}: {error}"));
+        check(&disk, &context);
+    }
 }
