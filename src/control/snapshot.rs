@@ -231,3 +231,6 @@ fn numbering(reader: &mut Reader<'_>) -> Result<Numbering, DecodeError> {
     }
     Ok(numbering)
 }
+
+#[cfg(test)]
+mod tests;
