@@ -6,7 +6,8 @@ use clap::{Parser, Subcommand};
 use serde_json::json;
 
 use crate::commands::{
-    click, completions, config, demo, doctor, keys, ledger, link, load, replay, report, serve, tail,
+    click, completions, config, demo, doctor, import, keys, ledger, link, load, replay, report,
+    serve, tail,
 };
 use crate::exit::{self, Exit};
 use crate::output::{self, Global};
@@ -42,6 +43,8 @@ enum Command {
     Keys(keys::Args),
     /// Send recorded clicks as real HTTP requests.
     Replay(replay::Args),
+    /// Send history with its own event times: reported, never billed.
+    Import(import::Args),
     /// Send open-loop load and write its own history.
     Load(load::Args),
     /// Print what clicks come to.
@@ -73,6 +76,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Link(args) => link::run(args, &global),
         Command::Keys(args) => keys::run(args, &global),
         Command::Replay(args) => replay::run(args, &global),
+        Command::Import(args) => import::run(args, &global),
         Command::Load(args) => load::run(args, &global),
         Command::Report(args) => report::run(args, &global),
         Command::Config(args) => config::run(args, &global),

@@ -6,6 +6,7 @@ pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod driver;
+pub(crate) mod import;
 pub(crate) mod keys;
 pub(crate) mod ledger;
 pub(crate) mod link;

@@ -199,7 +199,7 @@ fn limits(written: &Written) -> Result<Limits, written::Wrong> {
         h2_streams: field("h2_streams").integer(1, 10_000)?,
         h2_resets: field("h2_resets").integer(1, 10_000)?,
         batches: field("batches").integer(1, 1000)?,
-        event_age: field("event_age").duration("1m", "4000d")?,
+        event_age: field("event_age").duration("1m", "36500d")?,
         quarantine_samples: field("quarantine_samples").integer(0, 10_000)?,
     })
 }

@@ -10,6 +10,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
+use tollgate_traffic::ask::{AskError, Asker};
+use tollgate_traffic::feed::Table;
 use tollgate_traffic::history::{Event, Writer};
 use tollgate_traffic::load::{HistoryWriter, Latency, Run, Summary};
 use tollgate_traffic::target::Target;
@@ -76,6 +78,98 @@ pub(crate) fn target(url: &str, remote_allowed: bool) -> anyhow::Result<Target> 
     }
 }
 
+/// Which API makes what a command needs.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ApiArgs {
+    /// Make advertisers, campaigns and links over this API first, such as http://127.0.0.1:8081.
+    #[arg(long, value_name = "URL", requires = "api_key")]
+    api: Option<String>,
+    /// The API key, or @FILE that holds it.
+    #[arg(long, value_name = "KEY|@FILE", requires = "api")]
+    api_key: Option<String>,
+}
+
+impl ApiArgs {
+    /// The API, if one was named.
+    pub(crate) fn asker(&self, remote_allowed: bool) -> anyhow::Result<Option<Asker>> {
+        let (Some(url), Some(key)) = (&self.api, &self.api_key) else {
+            return Ok(None);
+        };
+        let target = Target::parse(url).map_err(|error| usage(format!("--api {url}: {error}")))?;
+        if !remote_allowed && !target.is_loopback() {
+            return Err(usage(format!(
+                "--api {url} is not this machine; see --allow-remote"
+            )));
+        }
+        let key = match key.strip_prefix('@') {
+            Some(path) => std::fs::read_to_string(path)
+                .map_err(|error| usage(format!("--api-key {key}: {error}")))?,
+            None => key.clone(),
+        };
+        Ok(Some(Asker {
+            address: target.address,
+            token: Some(key.trim().to_owned()),
+        }))
+    }
+}
+
+/// Makes over the API what a table of recorded links holds: advertisers, campaigns and, where they
+/// are to be clicked, links. What stands already in the same words stays, so it may be done again.
+pub(crate) fn make_table(api: &Asker, table: &Table, with_links: bool) -> anyhow::Result<()> {
+    let (mut campaigns, mut links) = (Vec::new(), Vec::new());
+    for mut line in table.lines() {
+        if line.get("link").is_some() {
+            links.push(line);
+        } else if line.get("campaign").is_some() {
+            campaigns.push(line);
+        } else {
+            // Two hosts may read alike; numbers do not.
+            let name = format!("{} ({})", text(&line, "name"), text(&line, "advertiser"));
+            if let Some(fields) = line.as_object_mut() {
+                fields.insert("name".to_owned(), json!(name));
+            }
+            make_once(api, "/v1/advertisers", &line)?;
+        }
+    }
+    for campaigns in campaigns.chunks(BULK_ITEMS) {
+        api.post("/v1/campaigns/bulk", &json!(campaigns), None)?;
+    }
+    if !with_links {
+        return Ok(());
+    }
+    for link in &links {
+        let ad = json!({
+            "ad": link.get("ad"),
+            "campaign": link.get("campaign"),
+            "name": format!("link {}", text(link, "slug")),
+        });
+        make_once(api, "/v1/ads", &ad)?;
+    }
+    for links in links.chunks(BULK_ITEMS) {
+        api.post("/v1/links/bulk", &json!(links), None)?;
+    }
+    Ok(())
+}
+
+/// What has its number already was made the last time.
+fn make_once(api: &Asker, path: &str, body: &Value) -> Result<(), AskError> {
+    match api.post(path, body, None) {
+        Ok(_) | Err(AskError::Refused { status: 409, .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Things of one bulk request.
+const BULK_ITEMS: usize = 10_000;
+
+fn text(line: &Value, field: &str) -> String {
+    match line.get(field) {
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+        None => String::new(),
+    }
+}
+
 /// Creates the history file and writes its first line.
 pub(crate) fn history(
     path: &Path,
@@ -123,6 +217,8 @@ pub(crate) fn to_json(summary: &Summary) -> Value {
         "answers_per_s": summary.answers_per_s(),
         "latency_us": summary.latency,
         "service_us": summary.service,
+        "late": summary.late,
+        "driver_busy_percent": summary.driver_busy_percent,
     })
 }
 
@@ -148,6 +244,12 @@ pub(crate) fn to_text(summary: &Summary) -> String {
         seconds(summary.took_us),
         summary.answers_per_s()
     ));
+    if !summary.driver_kept_up() {
+        lines.push(format!(
+            "the driver did not keep up ({} late, {}% busy): its latencies are its own",
+            summary.late, summary.driver_busy_percent
+        ));
+    }
     lines.push(latency("latency", &summary.service));
     if summary.latency != summary.service {
         lines.push(latency("latency from the intended time", &summary.latency));

@@ -22,8 +22,10 @@ const AGAIN_PAUSE: Duration = Duration::from_millis(100);
 
 /// Arguments of `tollgate replay`.
 ///
-/// First `tollgate replay FILE --write-links LINKS.ndjson`, then `tollgate serve --links
-/// LINKS.ndjson`, then `tollgate replay FILE --target URL`.
+/// With `--api` the links are made over the API and then clicked. Without one: first `tollgate
+/// replay FILE --write-links LINKS.ndjson`, then `tollgate serve --links LINKS.ndjson`, then
+/// `tollgate replay FILE --target URL`. In reports a link is the ad of its number, its short domain
+/// the placement.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Exit codes: 0 every click got a receipt (rejected lines are listed); 1 \
@@ -34,11 +36,13 @@ pub(crate) struct Args {
     /// Recorded clicks: JSON lines, plain or gzipped.
     file: PathBuf,
     /// The edge, such as http://127.0.0.1:8080.
-    #[arg(long, value_name = "URL", required_unless_present = "write_links")]
+    #[arg(long, value_name = "URL", required_unless_present_any = ["write_links", "api"])]
     target: Option<String>,
     /// Write the links that the clicks need, for `tollgate serve --links`.
     #[arg(long, value_name = "LINKS.ndjson")]
     write_links: Option<PathBuf>,
+    #[command(flatten)]
+    api: driver::ApiArgs,
     /// How much faster than recorded, or `max`.
     #[arg(long, value_name = "N|max", default_value = "max", value_parser = speed)]
     speed: Speed,
@@ -70,6 +74,7 @@ pub(crate) fn run(args: Args, global: &Global) -> anyhow::Result<Exit> {
         Some(url) => Some(driver::target(url, args.allow_remote)?),
         None => None,
     };
+    let api = args.api.asker(args.allow_remote)?;
     let cannot_read = || format!("cannot read {}", args.file.display());
     let feed = feed::open(&args.file).with_context(cannot_read)?;
     let feed = feed::read(feed).with_context(cannot_read)?;
@@ -78,6 +83,13 @@ pub(crate) fn run(args: Args, global: &Global) -> anyhow::Result<Exit> {
     if let Some(path) = &args.write_links {
         write_links(path, &table)?;
     }
+    if let Some(api) = &api {
+        driver::make_table(api, &table, true).context("the links cannot be made")?;
+        output::note(format_args!(
+            "made {} links over the API",
+            table.links.len()
+        ));
+    }
     let Some(target) = target else {
         return finish(&feed, &table, None, global);
     };
@@ -85,7 +97,8 @@ pub(crate) fn run(args: Args, global: &Global) -> anyhow::Result<Exit> {
         Some(path) => Some(driver::history(path, &target, None)?),
         None => None,
     };
-    let work = Replay::new(&feed, &table, &target.host, args.write_links.is_some());
+    let links_are_new = args.write_links.is_some() || api.is_some();
+    let work = Replay::new(&feed, &table, &target.host, links_are_new);
     let options = Options {
         address: target.address,
         connections: usize::from(args.connections),

@@ -19,7 +19,7 @@ fn the_history_of_a_run_and_the_log_agree() {
         r#"{"link":2,"slug":"b","advertiser":1,"campaign":1,"destination":"https://b.example/"}"#,
     ];
     std::fs::write(&links, lines.join("\n")).unwrap();
-    let server = Server::start(data.as_ref(), links.as_ref());
+    let server = Server::start(data.as_ref(), Some(links.as_ref()));
     let load = [
         "load",
         "--target",

@@ -1,5 +1,5 @@
-//! Recorded clicks over the real binary: a receipt for each, and counts per link, short domain
-//! and country as an independent count of the file has them.
+//! Recorded clicks over the real binary: a receipt for each, and reports per link, short domain,
+//! country and minute as an independent count of the file has them; replayed, and imported.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -20,6 +20,10 @@ struct Independent {
     by_link: Counts,
     by_domain: Counts,
     by_country: Counts,
+    /// Minutes of the clicks' own times, as Unix minutes.
+    by_minute: BTreeMap<u64, u64>,
+    /// Links, each with its short domain, in the order in which the file first names them.
+    links: Vec<(String, String)>,
     /// Short domains in the order in which the file first names them.
     domains: Vec<String>,
 }
@@ -57,6 +61,13 @@ fn count(file: &Path, no_links: &[u64]) -> Independent {
         if !found.domains.iter().any(|known| known == domain) {
             found.domains.push(domain.to_owned());
         }
+        let name = (link.to_owned(), domain.to_owned());
+        if !found.links.contains(&name) {
+            found.links.push(name);
+        }
+        if let Some(at_s) = object["t"].as_u64() {
+            *found.by_minute.entry(at_s / 60).or_default() += 1;
+        }
         let country = object["c"].as_str().unwrap_or("none");
         let country = if country == "us" { "none" } else { country };
         found.clicks += 1;
@@ -67,81 +78,131 @@ fn count(file: &Path, no_links: &[u64]) -> Independent {
     found
 }
 
-/// Clicks of a data directory by one dimension.
-fn report(data: &Path, dimension: &str) -> Vec<(Value, u64)> {
-    let ended = run(&[
-        "report",
-        "--data",
-        data.to_str().unwrap(),
-        "--by",
-        dimension,
-    ]);
-    assert_eq!(ended.code, 0, "{}", ended.told);
-    let rows = ended.json["rows"].as_array().unwrap();
-    let row = |row: &Value| (row[dimension].clone(), row["gross"].as_u64().unwrap());
-    rows.iter().map(row).collect()
-}
-
-fn sums(rows: impl Iterator<Item = (String, u64)>) -> Counts {
-    let mut sums = Counts::new();
-    for (name, count) in rows {
-        *sums.entry(name).or_default() += count;
+/// Clicks by one dimension, named by `name`, once `clicks` are counted.
+fn report<K: Ord>(
+    server: &Server,
+    (dimension, time): (&str, &str),
+    clicks: u64,
+    name: impl Fn(&Value) -> K,
+) -> BTreeMap<K, u64> {
+    let question = format!("metrics=records,gross,billed,spend&dimensions={dimension}{time}");
+    let mut counts = BTreeMap::new();
+    for row in server.report(&question, clicks) {
+        assert_eq!(row["records"], row["gross"]);
+        *counts.entry(name(&row[dimension])).or_default() += row["records"].as_u64().unwrap();
     }
-    sums
+    counts
 }
 
-/// The whole way of a file: links, server, clicks, report.
+/// Reports per link, short domain and country against the file.
+fn compare(server: &Server, want: &Independent, time: &str) {
+    let index = |value: &Value| value.as_u64().unwrap() as usize - 1;
+    let link = |value: &Value| want.links[index(value)].0.clone();
+    assert_eq!(
+        report(server, ("ad", time), want.clicks, link),
+        want.by_link
+    );
+    let domain = |value: &Value| want.domains[index(value)].clone();
+    assert_eq!(
+        report(server, ("placement", time), want.clicks, domain),
+        want.by_domain
+    );
+    let country = |value: &Value| match value.as_str() {
+        None | Some("") => "none".to_owned(),
+        Some(country) => country.to_owned(),
+    };
+    assert_eq!(
+        report(server, ("country", time), want.clicks, country),
+        want.by_country
+    );
+}
+
+/// The Unix minute that a report names.
+fn minute_of(value: &Value) -> u64 {
+    let time: jiff::Timestamp = value.as_str().unwrap().parse().unwrap();
+    time.as_second() as u64 / 60
+}
+
+/// The whole way of a file: links over the API, clicks over HTTP, reports.
 fn replay_and_compare(file: &Path, no_links: &[u64]) -> Value {
     let want = count(file, no_links);
     let folder = tempfile::tempdir().unwrap();
-    let (data, links) = (
-        folder.path().join("data"),
-        folder.path().join("links.ndjson"),
-    );
-    let file = file.to_str().unwrap();
-    let ended = run(&["replay", file, "--write-links", links.to_str().unwrap()]);
+    let history = folder.path().join("history.jsonl");
+    let server = Server::start(&folder.path().join("data"), None);
+    let key = server.key.clone().unwrap();
+    let api = ["--api", &server.api, "--api-key", &key];
+    let how = ["replay", file.to_str().unwrap(), "--target", &server.url];
+    let told = ["--history", history.to_str().unwrap()];
+    let ended = run(&[&how[..], &api, &told].concat());
     assert_eq!(ended.code, 0, "{}", ended.told);
-    assert!(ended.told.contains("tollgate serve"), "{}", ended.told);
-    let rejected = ended.json["rejected"].as_array().unwrap();
-    let rejected: Vec<u64> = rejected
-        .iter()
-        .filter_map(|one| one["line"].as_u64())
-        .collect();
+    let rejected = ended.json["rejected"].as_array().unwrap().iter();
+    let rejected: Vec<u64> = rejected.filter_map(|one| one["line"].as_u64()).collect();
     assert_eq!(rejected, want.bad_lines);
     assert_eq!(ended.json["heartbeats"], want.heartbeats);
-
-    let server = Server::start(&data, &links);
-    let ended = run(&["replay", file, "--target", &server.url]);
-    assert_eq!(ended.code, 0, "{}", ended.told);
     assert_eq!(ended.json["receipts"], want.clicks, "{}", ended.json);
     assert_eq!(ended.json["sent"], want.clicks);
+    compare(&server, &want, "");
+    // The minutes are those of the receipts: a click id begins with its time.
+    let mut by_minute: BTreeMap<u64, u64> = BTreeMap::new();
+    for line in std::fs::read_to_string(&history).unwrap().lines() {
+        let event: Value = serde_json::from_str(line).unwrap();
+        if let Some(id) = event["click_id"].as_str() {
+            let ms = u64::from_str_radix(&id.replace('-', "")[..12], 16).unwrap();
+            *by_minute.entry(ms / 60_000).or_default() += 1;
+        }
+    }
+    assert_eq!(
+        report(&server, ("minute", ""), want.clicks, minute_of),
+        by_minute
+    );
+    // Done again, the links stand already, and every click counts once more.
+    let ended = run(&[&how[..], &api].concat());
+    assert_eq!(
+        ended.json["receipts"], want.clicks,
+        "{} {}",
+        ended.told, ended.json
+    );
+    server.report("metrics=records", 2 * want.clicks);
     server.stop();
-
-    // The link's number stands in the table beside its slug, which begins with the link's name.
-    let table = std::fs::read_to_string(&links).unwrap();
-    let lines = table
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let slugs: BTreeMap<u64, String> = lines
-        .filter_map(|line| Some((line["link"].as_u64()?, line["slug"].as_str()?.to_owned())))
-        .collect();
-    let by_link = report(&data, "link").into_iter().map(|(number, count)| {
-        let slug = slugs[&number.as_u64().unwrap()].as_str();
-        (slug.split('.').next().unwrap().to_owned(), count)
-    });
-    assert_eq!(sums(by_link), want.by_link);
-    let by_domain = report(&data, "placement")
-        .into_iter()
-        .map(|(number, count)| {
-            let index = number.as_u64().unwrap() as usize - 1;
-            (want.domains[index].clone(), count)
-        });
-    assert_eq!(sums(by_domain), want.by_domain);
-    let by_country = report(&data, "country")
-        .into_iter()
-        .map(|(country, count)| (country.as_str().unwrap_or("none").to_owned(), count));
-    assert_eq!(sums(by_country), want.by_country);
     ended.json
+}
+
+/// The same file as history: reported by its own times, never billed.
+fn import_and_compare(file: &Path, no_links: &[u64]) {
+    let want = count(file, no_links);
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&folder.path().join("data"), None);
+    let key = server.key.clone().unwrap();
+    let api = ["--api", &server.api, "--api-key", &key];
+    let how = ["import", file.to_str().unwrap(), "--target", &server.url];
+    let ended = run(&[&how[..], &api].concat());
+    assert_eq!(ended.code, 0, "{} {}", ended.told, ended.json);
+    assert_eq!(ended.json["recorded"], want.clicks, "{}", ended.json);
+    assert_eq!(
+        ended.json["rejected_lines"],
+        serde_json::json!(want.bad_lines)
+    );
+    let time = |minute: u64| jiff::Timestamp::from_second(minute as i64 * 60).unwrap();
+    let first = *want.by_minute.first_key_value().unwrap().0;
+    let last = *want.by_minute.last_key_value().unwrap().0;
+    let time = format!("&from={}&to={}", time(first), time(last + 1));
+    compare(&server, &want, &time);
+    let by_minute = report(&server, ("minute", &time), want.clicks, minute_of);
+    assert_eq!(by_minute, want.by_minute);
+    let all = &server.report(&format!("metrics=records,billed,spend{time}"), want.clicks)[0];
+    assert_eq!(
+        (&all["billed"], &all["spend"]),
+        (&0.into(), &0.into()),
+        "{all}"
+    );
+    // Nothing of it is reported now.
+    let now = server.asker().get("/v1/reports?metrics=records").unwrap();
+    let rows = now["rows"].as_array().unwrap();
+    assert!(rows.iter().all(|row| row["records"] == 0), "{now}");
+    // The token was for this import only.
+    let tokens = server.asker().get("/v1/tokens").unwrap();
+    assert_eq!(tokens["items"][0]["revoked"], true, "{tokens}");
+    server.stop();
 }
 
 fn made_up() -> PathBuf {
@@ -161,17 +222,55 @@ fn made_up_clicks_are_counted_as_the_file_has_them() {
 
 #[test]
 fn an_hour_of_real_clicks_is_counted_as_the_file_has_it() {
-    let file = "../shared/data/redirect-clicks-2013-01-01.jsonl.gz";
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-    if !file.exists() {
-        println!("SKIPPED: real feed absent");
-        return;
-    }
+    let Some(file) = real() else { return };
     let summary = replay_and_compare(&file, &[]);
     assert_eq!(summary["receipts"], 1_148);
     assert_eq!(summary["heartbeats"], 115);
     assert_eq!(summary["rejected"][0]["line"], 1_264);
     assert_eq!(summary["rejected"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn made_up_history_is_reported_by_its_own_minutes_and_bills_nothing() {
+    import_and_compare(&made_up(), &[39, 40]);
+}
+
+#[test]
+fn an_hour_of_real_history_is_reported_by_its_own_minutes_and_bills_nothing() {
+    let Some(file) = real() else { return };
+    import_and_compare(&file, &[]);
+}
+
+/// The hour of real clicks, where it is.
+fn real() -> Option<PathBuf> {
+    let file = "../shared/data/redirect-clicks-2013-01-01.jsonl.gz";
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    if !file.exists() {
+        println!("SKIPPED: real feed absent");
+        return None;
+    }
+    Some(file)
+}
+
+/// Without an API: a file of links, and the recount of the log.
+#[test]
+fn links_from_a_file_count_alike() {
+    let want = count(&made_up(), &[39, 40]);
+    let folder = tempfile::tempdir().unwrap();
+    let (data, links) = (
+        folder.path().join("data"),
+        folder.path().join("links.ndjson"),
+    );
+    let (file, links) = (made_up(), links.to_str().unwrap());
+    let file = file.to_str().unwrap();
+    let ended = run(&["replay", file, "--write-links", links]);
+    assert_eq!(ended.code, 0, "{}", ended.told);
+    assert!(ended.told.contains("tollgate serve"), "{}", ended.told);
+    let server = Server::start(&data, Some(links.as_ref()));
+    let ended = run(&["replay", file, "--target", &server.url]);
+    assert_eq!(ended.code, 0, "{}", ended.told);
+    compare(&server, &want, "");
+    server.stop();
 }
 
 #[test]
@@ -188,7 +287,7 @@ fn links_written_while_the_edge_runs_are_waited_for() {
          \"destination\":\"https://other.example/\"}\n",
     )
     .unwrap();
-    let server = Server::start(&data, &links);
+    let server = Server::start(&data, Some(&links));
     let (file, links) = (made_up(), links.to_str().unwrap());
     let file = file.to_str().unwrap();
     let ended = run(&[

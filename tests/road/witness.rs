@@ -233,7 +233,7 @@ fn recount(log: &SegmentLog) -> (Side, Vec<Kept>) {
         name: "core",
         outcomes: Some(BTreeMap::new()),
         spend_micros: Some(BTreeMap::new()),
-        owed_micros: None,
+        ..Side::default()
     };
     let mut kept = Vec::new();
     let mut reader = log.reader(PartitionSet::all(), ReadFrom::Start).unwrap();

@@ -67,22 +67,26 @@ pub enum AskError {
 impl Asker {
     /// Asks for JSON.
     pub fn get(&self, path: &str) -> Result<Value, AskError> {
-        self.json("GET", path, "", None)
+        self.json("GET", path, "", &[])
     }
 
-    /// Sends a body of that media type and reads the JSON that answers a success.
-    pub fn post(&self, path: &str, media_type: &str, body: &str) -> Result<Value, AskError> {
-        self.json("POST", path, body, Some(media_type))
+    /// Sends JSON and reads the JSON that answers a success. `key` is an `Idempotency-Key`, which
+    /// makes a request that may be sent again.
+    pub fn post(&self, path: &str, body: &Value, key: Option<&str>) -> Result<Value, AskError> {
+        let mut headers = vec![("Content-Type", "application/json")];
+        headers.extend(key.map(|key| ("Idempotency-Key", key)));
+        self.json("POST", path, &body.to_string(), &headers)
     }
 
-    fn json(
+    /// Sends a request and reads the JSON that answers a success.
+    pub fn json(
         &self,
         method: &str,
         path: &str,
         body: &str,
-        media_type: Option<&str>,
+        headers: &[(&str, &str)],
     ) -> Result<Value, AskError> {
-        let reply = self.ask(method, path, body, media_type)?;
+        let reply = self.ask(method, path, body, headers)?;
         if !(200..300).contains(&reply.status) {
             return Err(AskError::Refused {
                 path: path.to_owned(),
@@ -102,9 +106,9 @@ impl Asker {
         method: &str,
         path: &str,
         body: &str,
-        media_type: Option<&str>,
+        headers: &[(&str, &str)],
     ) -> Result<Reply, AskError> {
-        let bytes = self.exchange(&self.request(method, path, body, media_type));
+        let bytes = self.exchange(&self.request(method, path, body, headers));
         let bytes = bytes.map_err(|source| AskError::Io {
             address: self.address,
             source,
@@ -115,22 +119,19 @@ impl Asker {
         })
     }
 
-    fn request(&self, method: &str, path: &str, body: &str, media_type: Option<&str>) -> String {
-        let token = self.token.as_ref().map(|token| format!("Bearer {token}"));
-        let headers = [
-            ("Host", Some(self.address.to_string())),
-            ("Authorization", token),
-            ("Content-Type", media_type.map(str::to_owned)),
-            ("Content-Length", Some(body.len().to_string())),
-            ("Connection", Some("close".to_owned())),
-        ];
-        let lines = headers
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value?)));
-        let lines: String = lines
-            .map(|(name, value)| format!("{name}: {value}\r\n"))
-            .collect();
-        format!("{method} {path} HTTP/1.1\r\n{lines}\r\n{body}")
+    fn request(&self, method: &str, path: &str, body: &str, headers: &[(&str, &str)]) -> String {
+        let mut text = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.address);
+        if let Some(token) = &self.token {
+            text.push_str(&format!("Authorization: Bearer {token}\r\n"));
+        }
+        for (name, value) in headers {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+        let length = body.len();
+        text.push_str(&format!(
+            "Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        ));
+        text
     }
 
     fn exchange(&self, request: &str) -> io::Result<Vec<u8>> {
@@ -232,9 +233,9 @@ mod tests {
             address: "127.0.0.1:1".parse().unwrap(),
             token: Some("tgk_secret".to_owned()),
         };
-        let request = asker.request("POST", "/v1/x", "{}", Some("application/json"));
+        let request = asker.request("POST", "/v1/x", "{}", &[("A", "b")]);
         assert!(request.starts_with("POST /v1/x HTTP/1.1\r\nHost: 127.0.0.1:1\r\n"));
-        assert!(request.contains("Authorization: Bearer tgk_secret\r\n"));
+        assert!(request.contains("Authorization: Bearer tgk_secret\r\nA: b\r\n"));
         assert!(request.ends_with("Content-Length: 2\r\nConnection: close\r\n\r\n{}"));
         assert!(!format!("{asker:?}").contains("secret"));
     }

@@ -13,6 +13,8 @@ pub struct Side {
     pub name: &'static str,
     /// Clicks by advertiser, campaign and outcome.
     pub outcomes: Option<BTreeMap<(u32, u64), BTreeMap<Outcome, u64>>>,
+    /// Billed clicks by advertiser and campaign, from a side that counts no other outcome.
+    pub billed: Option<BTreeMap<(u32, u64), u64>>,
     /// Micro-units by advertiser and campaign.
     pub spend_micros: Option<BTreeMap<(u32, u64), i64>>,
     /// Micro-units that publishers are owed.
@@ -44,6 +46,13 @@ pub fn differences(books: &Books, side: &Side) -> Vec<Difference> {
             let name = |outcome: &Outcome| format!("{} of {}", outcome.name(), name_of(campaign));
             found.compare(sent, counted, name, |count| count.cast_signed());
         }
+    }
+    if let Some(billed) = &side.billed {
+        let of = |outcomes: &BTreeMap<Outcome, u64>| outcomes.get(&Outcome::Billed).copied();
+        let sent = books.outcomes.iter();
+        let sent = sent.filter_map(|(campaign, outcomes)| Some((*campaign, of(outcomes)?)));
+        let name = |campaign: &(u32, u64)| format!("clicks posted of {}", name_of(*campaign));
+        found.compare(&sent.collect(), billed, name, u64::cast_signed);
     }
     if let Some(spend) = &side.spend_micros {
         let name = |campaign: &(u32, u64)| format!("micro-units of {}", name_of(*campaign));
@@ -136,6 +145,7 @@ mod tests {
         Side {
             name: "report",
             outcomes: Some(books().outcomes),
+            billed: Some(BTreeMap::from([((1, 1), 2)])),
             spend_micros: Some(books().spend_micros),
             owed_micros: Some(books().owed_micros),
         }
@@ -171,7 +181,11 @@ mod tests {
             found(&strange),
             ["report: paused of campaign 9 of advertiser 2"]
         );
-        let breaks: [(Break, &str); 4] = [
+        let breaks: [(Break, &str); 5] = [
+            (
+                |side| side.billed.as_mut().unwrap().extend([((1, 1), 3)]),
+                "report: clicks posted of campaign 1 of advertiser 1",
+            ),
             (
                 |side| side.outcomes = Some(BTreeMap::new()),
                 "report: duplicate of campaign 1 of advertiser 1",

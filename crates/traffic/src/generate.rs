@@ -190,6 +190,12 @@ impl Plan {
         }
     }
 
+    /// The token of a link that nobody has clicked, shown at `now`, on an open-handed campaign. It
+    /// bills for as long as a link may.
+    pub fn fresh_link(&self, now: Millis) -> Option<String> {
+        request::fresh(self, now).ok()
+    }
+
     /// What must come of click number `op`.
     pub fn truth(&self, op: u64) -> Truth {
         let click = self.click(op);

@@ -2,19 +2,25 @@
 //! maps and nothing of the core's code.
 //!
 //! It is slow and simple on purpose. [`Oracle::event`] is the table of outcomes, one line a row
-//! and in its order; what follows says what each row means. Nothing is forgotten but what the
-//! design says is forgotten. Where the core and this file differ, one of them is wrong.
+//! and in its order; what follows says what each row means. Sessions, visits and money commands
+//! are forgotten when the design says so, versions never: what a click received longer ago than
+//! those are kept is called does not matter, it costs nothing. Where else the core and this file
+//! differ, one of them is wrong.
+
+mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tollgate_click::control::CampaignState::Active;
-use tollgate_click::control::{Advertiser, Campaign, Money, MoneyKind, Payment, Scope};
-use tollgate_click::limits::{self, CLOCK_SKEW_MS_MAX, NONCE_AHEAD_MS_MAX, WINDOW_MAX_S};
+use tollgate_click::control::{Advertiser, Campaign, CampaignState, Money, MoneyKind};
+use tollgate_click::control::{Payment, Scope};
+use tollgate_click::limits::{self, NONCE_AHEAD_MS_MAX, WINDOW_MAX_S};
 use tollgate_click::record::Tick;
 use tollgate_click::{AdvertiserId, CampaignId, KeyId, LinkId, Nonce, PartitionId, PublisherId};
 use tollgate_click::{
-    AgentClass, Change, ClickFacts, Control, Currency, Millis, Outcome, Record, Source,
+    AgentClass, Change, ClickFacts, Control, Currency, Micros, Millis, Outcome, Record, Source,
 };
+
+use versions::{Versions, as_of, push, soon};
 
 /// A click of the same visitor on the same registered link within this time of the last one is a
 /// double-click. Written down here again, because a witness does not ask the accused.
@@ -22,7 +28,6 @@ const DOUBLE_CLICK_MS: u64 = 10_000;
 /// A visit is remembered for at least this long, and for less than twice as long.
 const VISITS_KEPT_MS: u64 = 600_000;
 const SPOOL_LIMIT_MS: u64 = limits::SPOOL_LIMIT_S as u64 * 1000;
-const RETENTION_MS: u64 = limits::STATE_RETENTION_S as u64 * 1000;
 const MONEY_ID_MS: u64 = 400 * DAY_MS as u64;
 /// A click from further in the future comes from an edge whose clock is wrong.
 const AHEAD_MS: u64 = 35 * DAY_MS as u64;
@@ -47,9 +52,6 @@ pub enum Said {
 /// Who sent a record: the writer's run, the record's number in it, whether it went to all.
 pub type Sender = (u64, u64, bool);
 
-/// The versions of each thing, in the order in which they came.
-type Versions<K, V> = BTreeMap<K, Vec<(Millis, V)>>;
-
 /// One partition.
 #[derive(Clone, Default, Debug)]
 pub struct Oracle {
@@ -62,9 +64,11 @@ pub struct Oracle {
     changes: BTreeMap<String, u64>,
     /// None from a revocation on.
     keys: Versions<KeyId, Option<Scope>>,
-    campaigns: Versions<(AdvertiserId, CampaignId), Campaign>,
+    campaigns: Versions<(AdvertiserId, CampaignId), (Option<Micros>, CampaignState)>,
+    /// With the budgets and the zone that hold now.
+    newest: BTreeMap<(AdvertiserId, CampaignId), Campaign>,
     publishers: Versions<PublisherId, u16>,
-    advertisers: Versions<AdvertiserId, Advertiser>,
+    advertisers: BTreeMap<AdvertiserId, Advertiser>,
     /// Used by clicks and, apart from those, by impressions.
     used: BTreeSet<(bool, AdvertiserId, Nonce)>,
     /// The newest visit of an address and agent to a link, and in which age it was told.
@@ -142,10 +146,10 @@ impl Oracle {
         no(in_time && self.is_used(facts, is_click), Outcome::Duplicate)?;
         let name = (facts.advertiser, facts.campaign);
         let campaign = soon(&self.campaigns, &name, facts.received_at());
-        let campaign = campaign.ok_or(Outcome::UnknownCampaign)?;
-        no(campaign.state != Active, Outcome::Paused)?;
+        let (price, state) = *campaign.ok_or(Outcome::UnknownCampaign)?;
+        no(state != CampaignState::Active, Outcome::Paused)?;
         no(!in_time, Outcome::Expired)?;
-        let price = price(facts, campaign).filter(|price| is_click && *price > 0);
+        let price = price_of(facts, price).filter(|price| is_click && *price > 0);
         let price = price.ok_or(Outcome::Free)?;
         no(price > self.left(facts), Outcome::OverBudget)?;
         Ok(price)
@@ -223,10 +227,10 @@ impl Oracle {
     fn left(&self, facts: &ClickFacts) -> i64 {
         let spent = |day| self.spent(facts.advertiser, facts.campaign, day);
         let balance = self.balance(facts.advertiser);
-        let terms = newest(&self.campaigns, &(facts.advertiser, facts.campaign));
+        let terms = self.newest.get(&(facts.advertiser, facts.campaign));
         let total = terms.and_then(|terms| terms.total_budget);
         let daily = terms.and_then(|terms| terms.daily_budget);
-        let payer = newest(&self.advertisers, &facts.advertiser);
+        let payer = self.advertisers.get(&facts.advertiser);
         let limits = [
             total.map(|budget| budget.0 - spent(None)),
             daily.map(|budget| budget.0 - spent(Some(self.day(facts)))),
@@ -241,7 +245,7 @@ impl Oracle {
 
     /// The day on the campaign's calendar when the click was received.
     fn day(&self, facts: &ClickFacts) -> i64 {
-        let terms = newest(&self.campaigns, &(facts.advertiser, facts.campaign));
+        let terms = self.newest.get(&(facts.advertiser, facts.campaign));
         let offsets = terms.map_or(&[][..], |terms| &terms.offsets);
         let begun = offsets
             .iter()
@@ -249,6 +253,11 @@ impl Oracle {
         let seconds = begun.or(offsets.first()).map_or(0, |offset| offset.seconds);
         let local = facts.received_at().0.cast_signed() + i64::from(seconds) * 1000;
         local.div_euclid(DAY_MS)
+    }
+
+    /// The time of the newest tick.
+    pub fn clock(&self) -> Millis {
+        self.clock
     }
 
     /// What an advertiser has left, below 0 where it owes.
@@ -278,10 +287,6 @@ impl Oracle {
         if before.0 / HOUR_MS != self.clock.0 / HOUR_MS {
             let silent = before.0.saturating_sub(SPOOL_LIMIT_MS);
             self.sessions.retain(|_, (touched, _)| touched.0 >= silent);
-            let kept = Millis(self.clock.0.saturating_sub(RETENTION_MS));
-            forget(&mut self.keys, kept);
-            forget(&mut self.campaigns, kept);
-            forget(&mut self.publishers, kept);
             self.commands
                 .retain(|_, (.., at)| self.clock.since(*at) <= MONEY_ID_MS);
         }
@@ -304,12 +309,19 @@ impl Oracle {
         let at = control.at;
         match control.change {
             Change::Advertiser(new) => {
-                self.is_paid_in(new.advertiser, new.currency)
-                    && push(&mut self.advertisers, new.advertiser, at, new)
+                let fits = self.is_paid_in(new.advertiser, new.currency);
+                if fits {
+                    self.advertisers.insert(new.advertiser, new);
+                }
+                fits
             }
             Change::Campaign(new) => {
-                self.is_paid_in(new.advertiser, new.currency)
-                    && push(&mut self.campaigns, (new.advertiser, new.campaign), at, new)
+                let (name, terms) = ((new.advertiser, new.campaign), (new.price, new.state));
+                let fits = self.is_paid_in(new.advertiser, new.currency);
+                if fits {
+                    self.newest.insert(name, new);
+                }
+                fits && push(&mut self.campaigns, name, at, terms)
             }
             Change::Publisher(new) => push(
                 &mut self.publishers,
@@ -361,43 +373,11 @@ fn is_invalid(facts: &ClickFacts) -> bool {
 }
 
 /// The link's, else the campaign's; history has none.
-fn price(facts: &ClickFacts, campaign: &Campaign) -> Option<i64> {
+fn price_of(facts: &ClickFacts, campaign: Option<Micros>) -> Option<i64> {
     let price = match facts.source {
-        Source::Signed { price, .. } => price.or(campaign.price),
-        Source::Registered { .. } => campaign.price,
+        Source::Signed { price, .. } => price.or(campaign),
+        Source::Registered { .. } => campaign,
         Source::Imported { .. } => None,
     };
     price.map(|price| price.0)
-}
-
-/// A version holds from its time on; one that is told late, from the one before it on.
-fn push<K: Ord, V>(versions: &mut Versions<K, V>, key: K, at: Millis, value: V) -> bool {
-    let versions = versions.entry(key).or_default();
-    let last = versions.last().map_or(at, |(last, _)| *last);
-    versions.push((at.max(last), value));
-    true
-}
-
-fn newest<'a, K: Ord, V>(versions: &'a Versions<K, V>, key: &K) -> Option<&'a V> {
-    versions.get(key)?.last().map(|(_, value)| value)
-}
-
-fn as_of<'a, K: Ord, V>(versions: &'a Versions<K, V>, key: &K, at: Millis) -> Option<&'a V> {
-    let begun = versions.get(key)?.iter().rfind(|(from, _)| *from <= at);
-    begun.map(|(_, value)| value)
-}
-
-/// The first version also holds for the few seconds before it that clocks may differ by.
-fn soon<'a, K: Ord, V>(versions: &'a Versions<K, V>, key: &K, at: Millis) -> Option<&'a V> {
-    let first = versions.get(key)?.first();
-    let soon = first.filter(|(from, _)| *from <= at.plus_ms(CLOCK_SKEW_MS_MAX));
-    as_of(versions, key, at).or(soon.map(|(_, value)| value))
-}
-
-/// Versions that another had replaced by then are gone.
-fn forget<K, V>(all: &mut Versions<K, V>, kept: Millis) {
-    for versions in all.values_mut() {
-        let begun = versions.iter().filter(|(from, _)| *from <= kept).count();
-        versions.drain(..begun.saturating_sub(1));
-    }
 }

@@ -268,9 +268,32 @@ impl World {
         Secret::new(self.secret_bytes(key))
     }
 
-    /// The lines of the campaigns file.
-    pub fn campaign_lines(&self) -> Vec<Value> {
-        self.changes().iter().filter_map(line_of).collect()
+    /// All of it as the API takes it: paths and bodies, in an order in which each has what it
+    /// needs. Keys come by a file, since the API draws its own secrets.
+    pub fn requests(&self) -> Vec<Request> {
+        let mut requests = Vec::new();
+        let mut campaigns = Vec::new();
+        let mut money = Vec::new();
+        for change in self.changes() {
+            match change {
+                Change::Publisher(one) => {
+                    requests.push(Request::new("/v1/publishers", publisher_json(&one)))
+                }
+                Change::Advertiser(one) => {
+                    requests.push(Request::new("/v1/advertisers", advertiser_json(&one)))
+                }
+                Change::Campaign(one) => campaigns.push(campaign_json(&one)),
+                Change::Money(one) => money.push(top_up(&one)),
+                _ => {}
+            }
+        }
+        requests.push(Request::new("/v1/campaigns/bulk", Value::Array(campaigns)));
+        requests.push(Request::new(
+            "/v1/links/bulk",
+            Value::Array(self.link_lines()),
+        ));
+        requests.extend(money);
+        requests
     }
 
     /// The lines of the links file.
@@ -337,22 +360,70 @@ impl Key {
     }
 }
 
-/// What a file can say of it. Publishers and money come by other ways.
-fn line_of(change: &Change) -> Option<Value> {
-    match change {
-        Change::Advertiser(advertiser) => Some(json!({
-            "advertiser": advertiser.advertiser.0,
-            "name": advertiser.name,
-        })),
-        Change::Campaign(campaign) => Some(json!({
-            "campaign": campaign.campaign.0,
-            "advertiser": campaign.advertiser.0,
-            "name": campaign.name,
-            "currency": campaign.currency.to_string(),
-            "price_micros": campaign.price.map(|price| price.0),
-            "state": if campaign.state == CampaignState::Paused { "paused" } else { "active" },
-        })),
-        _ => None,
+/// A request that makes something.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Request {
+    /// The path below the API's address.
+    pub path: &'static str,
+    /// What is to be made.
+    pub body: Value,
+    /// The `Idempotency-Key`, for money.
+    pub key: Option<String>,
+}
+
+impl Request {
+    fn new(path: &'static str, body: Value) -> Request {
+        let key = None;
+        Request { path, body, key }
+    }
+}
+
+fn publisher_json(publisher: &Publisher) -> Value {
+    json!({
+        "publisher": publisher.publisher.0,
+        "name": publisher.name,
+        "share_basis_points": publisher.share_basis_points,
+    })
+}
+
+fn advertiser_json(advertiser: &Advertiser) -> Value {
+    let payment = match advertiser.payment {
+        Payment::Open => json!({"kind": "open"}),
+        Payment::Prepaid => json!({"kind": "prepaid"}),
+        Payment::Credit { limit } => json!({"kind": "credit", "limit_micros": limit.0}),
+    };
+    json!({
+        "advertiser": advertiser.advertiser.0,
+        "name": advertiser.name,
+        "currency": advertiser.currency.to_string(),
+        "payment": payment,
+    })
+}
+
+fn campaign_json(campaign: &Campaign) -> Value {
+    json!({
+        "campaign": campaign.campaign.0,
+        "advertiser": campaign.advertiser.0,
+        "name": campaign.name,
+        "currency": campaign.currency.to_string(),
+        "price_micros": campaign.price.map(|price| price.0),
+        "state": if campaign.state == CampaignState::Paused { "paused" } else { "active" },
+        "daily_budget_micros": campaign.daily_budget.map(|budget| budget.0),
+        "total_budget_micros": campaign.total_budget.map(|budget| budget.0),
+        "zone": campaign.zone,
+    })
+}
+
+fn top_up(money: &Money) -> Request {
+    Request {
+        path: "/v1/top-ups",
+        body: json!({
+            "advertiser": money.advertiser.0,
+            "amount_micros": money.amount.0,
+            "currency": money.currency.to_string(),
+            "reason": money.reason,
+        }),
+        key: Some(format!("first-payment-{}", money.advertiser)),
     }
 }
 

@@ -6,7 +6,7 @@
 //!
 //! | recorded | becomes |
 //! |---|---|
-//! | link `h` under short domain `hh` | link; its slug is `h`, or `h.hh` when `h` came under another domain before |
+//! | link `h` under short domain `hh` | link, and ad of the same number; its slug is `h`, or `h.hh` when `h` came under another domain before |
 //! | short domain `hh` | placement |
 //! | maker `l` | publisher |
 //! | host of the destination | advertiser with one campaign |
@@ -104,7 +104,12 @@ impl Table {
     /// The lines of the file that `serve --links` reads: advertisers, campaigns, links.
     pub fn lines(&self) -> Vec<Value> {
         let advertisers = self.advertisers.names().map(|(number, name)| {
-            json!({"advertiser": number, "name": name, "schemes": self.schemes.get(&number)})
+            json!({
+                "advertiser": number,
+                "name": name,
+                "currency": "USD",
+                "schemes": self.schemes.get(&number),
+            })
         });
         let campaigns = self.advertisers.names().map(|(number, name)| {
             json!({
@@ -122,6 +127,7 @@ impl Table {
                 "slug": link.slug,
                 "advertiser": link.advertiser,
                 "campaign": link.advertiser,
+                "ad": link.number,
                 "publisher": link.publisher,
                 "placement": link.placement,
                 "destination": link.destination,

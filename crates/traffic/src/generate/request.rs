@@ -2,7 +2,10 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use tollgate_click::{AdId, AdvertiserId, CampaignId, Micros, PlacementId, PublisherId};
+use tollgate_click::limits::{EXPIRY_MAX_S, WINDOW_MAX_S};
+use tollgate_click::{
+    AdId, AdvertiserId, CampaignId, Micros, Millis, Nonce, PlacementId, PublisherId,
+};
 use tollgate_link::{ClickLink, Schemes, SignError};
 
 use super::{Case, Click, Fake, Manner, Plan};
@@ -80,6 +83,28 @@ fn token(plan: &Plan, click: &Click) -> Result<String, SignError> {
         Case::Fake(Fake::Gibberish) => format!("{bits:x}.not~a~token"),
         _ => signed,
     })
+}
+
+/// A link that no generated click has.
+pub(super) fn fresh(plan: &Plan, now: Millis) -> Result<String, SignError> {
+    let campaign = 4; // open-handed: it has no budget
+    let link = ClickLink {
+        key: Key::Live.id(),
+        nonce: Nonce::new(now, u128::from(plan.dice.with(43).roll(now.0))),
+        window_s: WINDOW_MAX_S,
+        expires_at: now.plus_s(EXPIRY_MAX_S),
+        advertiser: AdvertiserId(World::advertiser_of(campaign)),
+        campaign: CampaignId(campaign),
+        ad: AdId(1),
+        publisher: PublisherId(1),
+        placement: PlacementId(1),
+        price: None,
+        test: false,
+        escaping: 1,
+        destination: "https://example.com/?click={click_id}",
+        lpurl: None,
+    };
+    tollgate_link::sign(&link, &plan.world().secret(Key::Live), Schemes::WEB)
 }
 
 fn sign(plan: &Plan, click: &Click, key: Key, secret: Key) -> Result<String, SignError> {

@@ -14,7 +14,8 @@ use crate::client::{Connection, ExchangeError};
 use crate::ending::Ending;
 use crate::history::Event;
 
-/// How long an open run that is late may go on after its last time of sending.
+/// How long an open run that is late may go on after its last time of sending; longer where the
+/// run is to wait longer for a target that is gone.
 const LINGER: Duration = Duration::from_secs(2);
 /// Pause of a lane whose connection was refused.
 const REFUSED_PAUSE: Duration = Duration::from_millis(20);
@@ -216,7 +217,7 @@ impl Shared {
             // Closed at the end of the run.
             self.due.acquire().await.ok()?.forget();
         }
-        let over = self.options.pace.end(LINGER);
+        let over = self.options.pace.end(self.options.give_up.max(LINGER));
         if self.is_stopped() || over.is_some_and(|end| self.started.elapsed() >= end) {
             self.stop();
             return None;
@@ -229,7 +230,7 @@ impl Shared {
     /// The pacer's loop: lets each request begin when it is due, closes the run when all have
     /// begun or its time is over.
     pub(super) fn release_in_time(&self) {
-        let end = self.options.pace.end(LINGER).unwrap_or_default();
+        let end = self.options.pace.end(self.options.give_up.max(LINGER)).unwrap_or_default();
         let planned = self.options.pace.planned().unwrap_or_default();
         let mut released = 0;
         while !self.is_stopped() && self.started.elapsed() < end {

@@ -46,7 +46,7 @@ fn good_run() -> Run {
         name: "report",
         outcomes: Some(books.outcomes.clone()),
         spend_micros: Some(books.spend_micros.clone()),
-        owed_micros: None,
+        ..Side::default()
     };
     let summary = Summary {
         planned: CLICKS,
