@@ -94,6 +94,7 @@ impl<R> Worker<R> {
         for slot in &slots {
             if let Slot::Runs(partition, _) = slot {
                 progress.opened(partition.partition(), partition.open_minutes());
+                progress.needs(partition.partition(), partition.cursor());
             }
             progress.moved(slot.view(), []);
         }

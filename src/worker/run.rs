@@ -23,6 +23,9 @@ const PUBLISH: Duration = Duration::from_millis(250);
 /// How often leases are renewed.
 const RENEW: Duration = Duration::from_secs(60);
 
+/// How often leases, hourly roots and merges are looked after, however busy the worker is.
+const LOOK_AFTER: Duration = Duration::from_secs(1);
+
 /// How long the worker waits for something to become durable before it looks around.
 const LOOK_AROUND: Duration = Duration::from_millis(250);
 
@@ -198,8 +201,8 @@ impl<R: Read> Worker<R> {
         }
     }
 
-    /// What is done when there is nothing to read: leases, hourly roots, merges.
-    fn look_around(&mut self, patience: &mut dyn Patience) -> Result<(), GaveUp> {
+    /// What is done beside reading, now and then: leases, hourly roots, merges.
+    fn look_after(&mut self, patience: &mut dyn Patience) -> Result<(), GaveUp> {
         if self.renewed_at.elapsed() >= RENEW {
             self.renewed_at = Instant::now();
             self.renew(patience)?;
@@ -324,7 +327,7 @@ impl RunningWorker {
 }
 
 fn run<R: Read>(mut worker: Worker<R>, log: &SegmentLog, mut patience: UntilStopped) {
-    let mut last_orders = None;
+    let (mut last_orders, mut looked_after) = (None, Instant::now());
     loop {
         let Ok(step) = worker.step(ReadBudget::default(), &mut patience) else {
             return; // told to stop while a disk said no
@@ -335,11 +338,16 @@ fn run<R: Read>(mut worker: Worker<R>, log: &SegmentLog, mut patience: UntilStop
             if step.at_end || since.elapsed() > LAST_ORDERS {
                 return worker.finish();
             }
-        } else if step.at_end {
-            let end = log.wait_durable_after(step.cursor, LOOK_AROUND);
-            if end <= step.cursor && worker.look_around(&mut patience).is_err() {
+            continue;
+        }
+        if looked_after.elapsed() >= LOOK_AFTER {
+            looked_after = Instant::now();
+            if worker.look_after(&mut patience).is_err() {
                 return;
             }
+        }
+        if step.at_end {
+            log.wait_durable_after(step.cursor, LOOK_AROUND);
         }
     }
 }

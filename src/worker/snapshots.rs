@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
@@ -35,6 +36,8 @@ pub(super) struct Kept {
 /// Keeps states one after the other.
 pub(super) struct Keeping {
     jobs: Option<SyncSender<Keepsake>>,
+    /// States that were handed over and are not kept yet.
+    waiting: Arc<AtomicUsize>,
     kept: Receiver<Kept>,
     thread: Option<JoinHandle<()>>,
 }
@@ -46,6 +49,8 @@ impl Keeping {
         let (jobs, todo) = sync_channel::<Keepsake>(1);
         let (done, kept) = sync_channel(4096);
         let store = SnapshotStore::new(objects);
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let one_less = waiting.clone();
         let thread = std::thread::Builder::new().name("snapshots".to_owned());
         let thread = thread.spawn(move || {
             for keepsake in todo {
@@ -58,20 +63,27 @@ impl Keeping {
                         tracing::warn!(partition, %error, "no snapshot was kept");
                     }
                 }
+                one_less.fetch_sub(1, Ordering::Release);
             }
         })?;
         Ok(Keeping {
             jobs: Some(jobs),
+            waiting,
             kept,
             thread: Some(thread),
         })
     }
 
-    /// Hands a state over, unless others wait already.
+    /// Hands a state over, unless another one waits already; then nothing is copied.
     pub(super) fn keep(&self, keepsake: impl FnOnce() -> Keepsake) -> bool {
         let Some(jobs) = &self.jobs else {
             return false;
         };
+        // One that is being kept and one that waits: only this thread adds to them.
+        if self.waiting.load(Ordering::Acquire) > 1 {
+            return false;
+        }
+        self.waiting.fetch_add(1, Ordering::Release);
         jobs.try_send(keepsake()).is_ok()
     }
 

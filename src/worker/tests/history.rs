@@ -41,7 +41,6 @@ pub(crate) struct History {
     controls: u64,
     targets: std::collections::BTreeMap<Option<AdvertiserId>, u64>,
     nonces: Vec<(AdvertiserId, Nonce)>,
-    clicks: u64,
 }
 
 impl History {
@@ -54,7 +53,6 @@ impl History {
             controls: 0,
             targets: Default::default(),
             nonces: Vec::new(),
-            clicks: 0,
         };
         history.tick(1);
         for number in 1..=3 {
@@ -204,7 +202,6 @@ impl History {
     /// A click of somebody: most are new, some repeat a nonce, some come late or from a bot.
     pub(crate) fn click(&mut self) -> ClickFacts {
         let dice = &mut self.dice;
-        self.clicks += 1;
         let advertiser = AdvertiserId(dice.below(ADVERTISERS.into()) as u32);
         let late = if dice.below(30) == 0 {
             dice.below(7_200_000)
@@ -242,7 +239,7 @@ impl History {
                 received_at,
                 partition: PartitionId::of_advertiser(advertiser, PARTITIONS),
                 edge: EdgeId::new(1).unwrap(),
-                random: self.clicks,
+                random: self.nonces.len() as u64,
             }),
             source,
             advertiser,
