@@ -60,6 +60,8 @@ pub struct Answer {
     pub click_id: Option<Result<ClickId, NotAnId>>,
     /// `Retry-After` is there.
     pub retry_after: bool,
+    /// The body is the word of an edge that has certainly not recorded the click.
+    pub overloaded: bool,
     /// The body's length in bytes.
     pub body_bytes: usize,
 }
@@ -166,6 +168,8 @@ impl Connection {
                     }
                 }
                 answer.body_bytes = length;
+                let body = self.buffer.get(header_bytes..end);
+                answer.overloaded = body == Some(b"overloaded\n");
                 keep_alive && self.buffer.len() == end
             }
             Body::UntilClose => {
@@ -192,14 +196,16 @@ impl Connection {
 impl Answer {
     /// What the answer means for the click.
     ///
-    /// An edge answers 503 with `Retry-After` when it is overloaded and when its log failed
-    /// before it could say whether the click is kept, so such an answer promises nothing. 503
-    /// without it refuses a prefetch.
+    /// An edge answers 503 with `Retry-After` when it is overloaded, and then its body says so,
+    /// and when its log failed before it could say whether the click is kept: that answer
+    /// promises nothing. 503 without it refuses a prefetch.
     pub fn ending(&self) -> Ending {
         match (self.status, &self.click_id) {
             (302, Some(Ok(id))) if self.location => Ending::Receipt(*id),
             (302, _) | (_, Some(_)) => Ending::Odd(self.status),
-            (503, None) if self.retry_after => Ending::Indeterminate(Lost::Busy),
+            (503, None) if self.retry_after && !self.overloaded => {
+                Ending::Indeterminate(Lost::Busy)
+            }
             (500 | 502 | 504, None) => Ending::Indeterminate(Lost::Failed),
             (status, None) => Ending::Refused(status),
         }
@@ -243,6 +249,7 @@ fn parse(bytes: &[u8], head: bool) -> Result<Option<Parsed>, Lost> {
         location: false,
         click_id: None,
         retry_after: false,
+        overloaded: false,
         body_bytes: 0,
     };
     let mut length = None;

@@ -104,6 +104,11 @@ fn a_lost_answer_is_indeterminate_and_an_unsent_request_is_not() {
     assert_eq!(endings(&[failed]), [Ending::Indeterminate(Lost::Failed)]);
     let busy = "HTTP/1.1 503 No\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
     assert_eq!(endings(&[busy]), [Ending::Indeterminate(Lost::Busy)]);
+    // The words of the two answers: only one of them is sure.
+    let unknown = "HTTP/1.1 503 No\r\nretry-after: 1\r\ncontent-length: 14\r\n\r\nindeterminate\n";
+    assert_eq!(endings(&[unknown]), [Ending::Indeterminate(Lost::Busy)]);
+    let overloaded = "HTTP/1.1 503 No\r\nretry-after: 1\r\ncontent-length: 11\r\n\r\noverloaded\n";
+    assert_eq!(endings(&[overloaded]), [Ending::Refused(503)]);
     let prefetch = "HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n";
     assert_eq!(endings(&[prefetch]), [Ending::Refused(503)]);
     let closing = "HTTP/1.1 400 No\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";

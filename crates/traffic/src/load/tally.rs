@@ -10,6 +10,11 @@ use serde::Serialize;
 use super::LoadError;
 use crate::ending::Ending;
 
+/// From there on a driver's own queue shows in what it measures.
+const BUSY_PERCENT_MAX: u64 = 92;
+/// A request that leaves later than this by the driver's fault is late.
+const LATE: Duration = Duration::from_millis(2);
+
 /// Longest latency kept, one hour; longer ones count as that.
 const LATENCY_US_MAX: u64 = 3_600_000_000;
 
@@ -36,6 +41,12 @@ pub struct Summary {
     pub latency: Latency,
     /// From the actual time of sending to the whole answer.
     pub service: Latency,
+    /// Requests that left more than 2 ms after both their time and an idle connection were there:
+    /// the driver's fault, not the edge's.
+    pub late: u64,
+    /// How much of its time the busiest load thread was running or waiting for a processor, in
+    /// percent; 0 where the system does not tell. A driver near 100 measures itself.
+    pub driver_busy_percent: u64,
 }
 
 /// Percentiles in microseconds, of receipts and refusals alike.
@@ -52,6 +63,11 @@ pub struct Latency {
 }
 
 impl Summary {
+    /// Whether latencies of an open pace are the edge's: the driver kept up.
+    pub fn driver_kept_up(&self) -> bool {
+        self.late * 100 <= self.planned && self.driver_busy_percent <= BUSY_PERCENT_MAX
+    }
+
     /// Answers a second, receipts and refusals alike.
     pub fn answers_per_s(&self) -> u64 {
         let answers = self.receipts + self.refused.values().sum::<u64>();
@@ -79,6 +95,8 @@ pub(super) struct Tally {
     odd: BTreeMap<u16, u64>,
     latency: Histogram<u64>,
     service: Histogram<u64>,
+    late: u64,
+    busy_percent: u64,
 }
 
 /// How long one request took.
@@ -86,6 +104,8 @@ pub(super) struct Tally {
 pub(super) struct Took {
     pub(super) since_intended: Duration,
     pub(super) since_sent: Duration,
+    /// How long it could have left and did not.
+    pub(super) lag: Duration,
 }
 
 impl Tally {
@@ -99,10 +119,18 @@ impl Tally {
             odd: BTreeMap::new(),
             latency: histogram().map_err(no_room)?,
             service: histogram().map_err(no_room)?,
+            late: 0,
+            busy_percent: 0,
         })
     }
 
+    /// Notes how much of its time the thread was busy.
+    pub(super) fn busy(&mut self, percent: u64) {
+        self.busy_percent = percent;
+    }
+
     pub(super) fn count(&mut self, ending: Ending, took: Took) {
+        self.late += u64::from(took.lag > LATE);
         match ending {
             Ending::Receipt(_) => self.receipts += 1,
             Ending::Refused(status) => *self.refused.entry(status).or_default() += 1,
@@ -121,6 +149,8 @@ impl Tally {
 
     pub(super) fn add(&mut self, other: &Tally) -> Result<(), LoadError> {
         self.receipts += other.receipts;
+        self.late += other.late;
+        self.busy_percent = self.busy_percent.max(other.busy_percent);
         add_counts(&mut self.refused, &other.refused);
         add_counts(&mut self.indeterminate, &other.indeterminate);
         add_counts(&mut self.odd, &other.odd);
@@ -145,6 +175,8 @@ impl Tally {
             took_us: micros(took),
             latency: percentiles(&self.latency),
             service: percentiles(&self.service),
+            late: self.late,
+            driver_busy_percent: self.busy_percent,
         }
     }
 }
@@ -166,4 +198,33 @@ fn percentiles(histogram: &Histogram<u64>) -> Latency {
 
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_driver_that_is_late_or_busy_says_so() {
+        let took = |lag_ms| Took {
+            since_intended: Duration::from_millis(9),
+            since_sent: Duration::from_millis(3),
+            lag: Duration::from_millis(lag_ms),
+        };
+        let run = |late: u64, busy| {
+            let mut tally = Tally::new().unwrap();
+            (0..100).for_each(|op| {
+                tally.count(Ending::Refused(404), took(if op < late { 3 } else { 1 }))
+            });
+            tally.busy(busy);
+            let mut total = Tally::new().unwrap();
+            total.add(&tally).unwrap();
+            total.summary(100, Duration::from_secs(1))
+        };
+        assert!(run(0, 50).driver_kept_up());
+        assert!(run(1, 92).driver_kept_up());
+        assert!(!run(2, 50).driver_kept_up(), "2 of 100 left late");
+        assert!(!run(0, 93).driver_kept_up(), "no time was left");
+        assert_eq!(run(2, 50).late, 2);
+    }
 }

@@ -59,6 +59,8 @@ fn good_run() -> Run {
         took_us: 1_500_000,
         latency: Latency::default(),
         service: Latency::default(),
+        late: 0,
+        driver_busy_percent: 0,
     };
     let counted = Counted {
         sides: vec![side],
