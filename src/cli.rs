@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 use serde_json::json;
 
 use crate::commands::{
-    click, completions, config, demo, doctor, import, keys, ledger, link, load, replay, report,
-    serve, tail,
+    bench, click, completions, config, demo, doctor, import, keys, ledger, link, load, replay,
+    report, serve, tail,
 };
 use crate::exit::{self, Exit};
 use crate::output::{self, Global};
@@ -57,6 +57,8 @@ enum Command {
     Click(click::Args),
     /// Verify the ledger, show balances, export the books.
     Ledger(ledger::Args),
+    /// Measure how fast the parts are on this machine.
+    Bench(bench::Args),
     /// Examine this machine and a data directory.
     Doctor(doctor::Args),
     /// Print the completion script of a shell.
@@ -83,6 +85,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Tail(args) => tail::run(args, &global),
         Command::Click(args) => click::run(args, &global),
         Command::Ledger(args) => ledger::run(args, &global),
+        Command::Bench(args) => bench::run(args, &global),
         Command::Doctor(args) => doctor::run(args, &global),
         Command::Completions(args) => completions::run(args, &global),
     };

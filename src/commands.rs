@@ -1,5 +1,6 @@
 //! One module a command: its `Args`, and `run`, which says how it ended.
 
+pub(crate) mod bench;
 pub(crate) mod click;
 pub(crate) mod completions;
 pub(crate) mod config;

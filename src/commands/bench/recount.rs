@@ -1,0 +1,49 @@
+//! The recount by replay, from the log's first byte.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use serde::Serialize;
+use tollgate_log::{RealDisk, SegmentLog};
+
+use super::traffic::{Shape, Traffic};
+use crate::recount::{self, Question};
+
+/// What came out.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Figures {
+    clicks_per_s: u64,
+    seconds: f64,
+    clicks: u64,
+    records: u64,
+    log_bytes: u64,
+}
+
+/// Writes a log and counts it again.
+pub(super) fn run(shape: Shape, clicks: u64, seed: u64) -> Result<Figures> {
+    let folder = tempfile::tempdir()?;
+    let traffic = Traffic::new(shape, seed);
+    let log = super::log::write(folder.path(), &traffic, shape, clicks)?;
+    log.close()?;
+    let log = SegmentLog::open_readonly(Arc::new(RealDisk), folder.path())
+        .context("the log cannot be opened")?;
+    let (mut records, mut log_bytes) = (0, 0);
+    let began = Instant::now();
+    let found = recount::run(&log, &Question::default(), |cursor, read| {
+        (records, log_bytes) = (read, cursor.position);
+    })?;
+    let spent = began.elapsed().as_secs_f64();
+    ensure!(
+        found.clicks.records() == clicks,
+        "clicks were lost: {:?}",
+        found.clicks
+    );
+    Ok(Figures {
+        clicks_per_s: (clicks as f64 / spent) as u64,
+        seconds: spent,
+        clicks,
+        records,
+        log_bytes,
+    })
+}
