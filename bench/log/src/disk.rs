@@ -9,13 +9,28 @@ use tollgate_log::{Access, Disk, DiskFile, LockError, RealDisk};
 
 #[derive(Default)]
 pub(crate) struct Counts {
-    pub(crate) bytes: AtomicU64,
+    /// To live segments: blocks, and zeros ahead of them.
+    pub(crate) live_bytes: AtomicU64,
+    /// To sealed segments.
+    pub(crate) sealed_bytes: AtomicU64,
     pub(crate) syncs: AtomicU64,
 }
 
 pub(crate) struct Counting(pub(crate) Arc<Counts>);
 
-struct CountingFile(Arc<dyn DiskFile>, Arc<Counts>);
+struct CountingFile {
+    file: Arc<dyn DiskFile>,
+    counts: Arc<Counts>,
+    live: bool,
+}
+
+impl Counting {
+    fn counting(&self, file: Arc<dyn DiskFile>, path: &Path) -> Arc<dyn DiskFile> {
+        let live = path.extension().is_some_and(|form| form == "live");
+        let counts = self.0.clone();
+        Arc::new(CountingFile { file, counts, live })
+    }
+}
 
 impl Disk for Counting {
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
@@ -27,17 +42,11 @@ impl Disk for Counting {
     }
 
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(Arc::new(CountingFile(
-            RealDisk.open(path, access)?,
-            self.0.clone(),
-        )))
+        Ok(self.counting(RealDisk.open(path, access)?, path))
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(Arc::new(CountingFile(
-            RealDisk.create(path)?,
-            self.0.clone(),
-        )))
+        Ok(self.counting(RealDisk.create(path)?, path))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -60,37 +69,41 @@ impl Disk for Counting {
 impl DiskFile for CountingFile {
     fn write_at(&self, offset: u64, parts: &mut [IoSlice<'_>]) -> io::Result<()> {
         let bytes: usize = parts.iter().map(|part| part.len()).sum();
-        self.1.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        self.0.write_at(offset, parts)
+        let counted = match self.live {
+            true => &self.counts.live_bytes,
+            false => &self.counts.sealed_bytes,
+        };
+        counted.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.file.write_at(offset, parts)
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read_at(offset, buffer)
+        self.file.read_at(offset, buffer)
     }
 
     fn len(&self) -> io::Result<u64> {
-        self.0.len()
+        self.file.len()
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
+        self.file.set_len(len)
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {
-        self.0.allocate(len)
+        self.file.allocate(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.1.syncs.fetch_add(1, Ordering::Relaxed);
-        self.0.sync_data()
+        self.counts.syncs.fetch_add(1, Ordering::Relaxed);
+        self.file.sync_data()
     }
 
     fn sync_all(&self) -> io::Result<()> {
-        self.1.syncs.fetch_add(1, Ordering::Relaxed);
-        self.0.sync_all()
+        self.counts.syncs.fetch_add(1, Ordering::Relaxed);
+        self.file.sync_all()
     }
 
     fn drop_cache(&self) -> io::Result<()> {
-        self.0.drop_cache()
+        self.file.drop_cache()
     }
 }

@@ -1,7 +1,9 @@
 //! The engines behind one word: commit these records, durably.
 
+use std::fs::{File, OpenOptions};
 use std::future::Future;
 use std::io::IoSlice;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -26,9 +28,11 @@ pub(crate) trait Engine {
 pub(crate) fn open(name: &str, folder: &Path, partitions: u16) -> Result<Box<dyn Engine>> {
     Ok(match name {
         "raw" => Box::new(Raw::open(folder)?),
+        "raw_direct" => Box::new(RawDirect::open(folder)?),
         "fjall" => Box::new(Fjall::open(folder)?),
         "sqlite" => Box::new(Sqlite::open(folder)?),
-        "tollgate" => Box::new(Tollgate::open(folder, partitions)?),
+        "tollgate" => Box::new(Tollgate::open(folder, partitions, true)?),
+        "tollgate_sustained" => Box::new(Tollgate::open(folder, partitions, false)?),
         _ => bail!("no engine {name}"),
     })
 }
@@ -41,24 +45,87 @@ struct Raw {
     frames: Vec<u8>,
 }
 
-const SEGMENT_BYTES: u64 = 64 << 20;
+/// Longer than what is written in a run: neither loop begins a segment.
+pub(crate) const SEGMENT_BYTES: u64 = 384 << 20;
 const BLOCK_BYTES: usize = 76;
 const FRAME_BYTES: usize = 16;
 
 impl Raw {
     fn open(folder: &Path) -> Result<Raw> {
-        let file = RealDisk.create(&folder.join("raw"))?;
-        file.allocate(SEGMENT_BYTES)?;
-        let zeros = vec![0; 1 << 20];
-        for at in (0..SEGMENT_BYTES).step_by(1 << 20) {
-            file.write_at(at, &mut [IoSlice::new(&zeros)])?;
-        }
-        file.sync_all()?;
+        let file = zeros(&folder.join("raw"))?;
         Ok(Raw {
             file,
             at: 0,
             frames: Vec::new(),
         })
+    }
+}
+
+/// A file of zeros, as a segment is prepared.
+fn zeros(path: &Path) -> Result<Arc<dyn DiskFile>> {
+    let file = RealDisk.create(path)?;
+    file.allocate(SEGMENT_BYTES)?;
+    let zeros = vec![0; 1 << 20];
+    for at in (0..SEGMENT_BYTES).step_by(1 << 20) {
+        file.write_at(at, &mut [IoSlice::new(&zeros)])?;
+    }
+    file.sync_all()?;
+    Ok(file)
+}
+
+/// As [`Raw`], written past the cache in whole pages, each write synced by itself.
+struct RawDirect {
+    file: File,
+    at: u64,
+    pages: Vec<u8>,
+}
+
+const PAGE_BYTES: usize = 4096;
+
+impl RawDirect {
+    fn open(folder: &Path) -> Result<RawDirect> {
+        let path = folder.join("raw-direct");
+        drop(zeros(&path)?);
+        let flags = rustix::fs::OFlags::DIRECT | rustix::fs::OFlags::DSYNC;
+        let file = OpenOptions::new()
+            .write(true)
+            .custom_flags(flags.bits().cast_signed())
+            .open(path)?;
+        Ok(RawDirect {
+            file,
+            at: 0,
+            pages: Vec::new(),
+        })
+    }
+}
+
+impl Engine for RawDirect {
+    fn commit(&mut self, records: &[Record]) -> Result<()> {
+        let bytes: usize = records.iter().map(Record::bytes).sum::<usize>() + BLOCK_BYTES;
+        let padded = bytes.next_multiple_of(PAGE_BYTES);
+        self.pages.clear();
+        self.pages.reserve(padded + PAGE_BYTES);
+        // The buffer must begin at a page, too.
+        let before = self.pages.as_ptr().align_offset(PAGE_BYTES);
+        self.pages.resize(before, 0);
+        self.pages.extend_from_slice(&[1; BLOCK_BYTES]);
+        for record in records {
+            self.pages.extend_from_slice(&[2; FRAME_BYTES]);
+            self.pages.extend_from_slice(&record.facts);
+            self.pages.extend_from_slice(&record.personal);
+        }
+        self.pages.resize(before + padded, 0);
+        if self.at + padded as u64 > SEGMENT_BYTES {
+            self.at = 0;
+        }
+        let pages = self.pages.get(before..).context("pages")?;
+        self.file.write_all_at(pages, self.at)?;
+        self.at += padded as u64;
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<()> {
+        Ok(())
     }
 }
 
@@ -87,19 +154,25 @@ impl Engine for Raw {
 }
 
 /// The log with its defaults, but for pacing: a commit of a stated size is handed over whole.
+/// Alone it has one long segment, as the raw loop has; sustained, segments of the default length are
+/// made, filled and sealed in the same time on the same processors.
 struct Tollgate {
     log: SegmentLog,
     appender: Appender,
 }
 
 impl Tollgate {
-    fn open(folder: &Path, partitions: u16) -> Result<Tollgate> {
-        let options = Options {
+    fn open(folder: &Path, partitions: u16, alone: bool) -> Result<Tollgate> {
+        let mut options = Options {
             partitions,
             commit_interval: std::time::Duration::ZERO,
             housekeeping: Housekeeping::Threads,
             ..Options::default()
         };
+        if alone {
+            options.first_segment_bytes = u32::try_from(SEGMENT_BYTES)?;
+            options.housekeeping = Housekeeping::Caller;
+        }
         let (log, _) = SegmentLog::open(Arc::new(RealDisk), &folder.join("log"), options)?;
         let appender = log.appender();
         Ok(Tollgate { log, appender })

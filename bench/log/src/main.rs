@@ -31,7 +31,11 @@ fn main() -> Result<()> {
     let mut runs = Vec::new();
     for round in 1..=rounds {
         for commit in COMMITS {
-            for (name, partitions) in names() {
+            let mut names = names(commit);
+            // Nobody always runs behind the same neighbour.
+            let turn = round % names.len();
+            names.rotate_left(turn);
+            for (name, partitions) in names {
                 let run = measure(&folder, name, partitions, (commit, round), time)?;
                 eprintln!("{run}");
                 runs.push(run);
@@ -45,11 +49,13 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn names() -> Vec<(&'static str, u16)> {
-    let peers = ["raw", "fjall", "sqlite"].map(|name| (name, 1));
+fn names(commit: usize) -> Vec<(&'static str, u16)> {
+    let peers = ["raw", "raw_direct", "fjall", "sqlite"].map(|name| (name, 1));
+    let sustained = (commit == 1024).then_some(("tollgate_sustained", 1));
     peers
         .into_iter()
         .chain(PARTITIONS.map(|partitions| ("tollgate", partitions)))
+        .chain(sustained)
         .collect()
 }
 
@@ -72,14 +78,21 @@ fn measure(
     for _ in 0..20 {
         engine.commit(&records)?;
     }
-    let (cpu, began) = (cpu_us(), Instant::now());
+    let (cpu, busy, began) = (cpu_us(), busy_us(), Instant::now());
     let mut times = Vec::new();
-    while began.elapsed() < time {
+    let bytes: usize = records.iter().map(Record::bytes).sum();
+    // A run ends before its segment does; 20 commits were made before it.
+    let commits_max = (engines::SEGMENT_BYTES as usize - (64 << 20)) / (bytes + 80).max(4096);
+    while began.elapsed() < time && times.len() < commits_max {
         let commit_began = Instant::now();
         engine.commit(&records)?;
         times.push(commit_began.elapsed());
     }
-    let (seconds, cpu) = (began.elapsed().as_secs_f64(), cpu_us() - cpu);
+    let (seconds, cpu, busy) = (
+        began.elapsed().as_secs_f64(),
+        cpu_us() - cpu,
+        busy_us() - busy,
+    );
     engine.close()?;
     let count = (times.len() * commit) as f64;
     times.sort_unstable();
@@ -98,6 +111,8 @@ fn measure(
         "p50_us": percentile(0.5),
         "p99_us": percentile(0.99),
         "cpu_us_per_record": (cpu / count * 1000.0).round() / 1000.0,
+        // Of one core; the kernel's work for this run is in it.
+        "foreign_cpu_share": ((busy - cpu).max(0.0) / seconds / 1e4).round() / 100.0,
     }))
 }
 
@@ -106,6 +121,13 @@ pub(crate) struct Record {
     pub(crate) partition: u16,
     pub(crate) facts: Vec<u8>,
     pub(crate) personal: Vec<u8>,
+}
+
+impl Record {
+    /// Its bytes in a block.
+    pub(crate) fn bytes(&self) -> usize {
+        16 + self.facts.len() + self.personal.len()
+    }
 }
 
 /// Incompressible bytes, spread over the partitions.
@@ -160,6 +182,20 @@ fn ratios(runs: &[Value]) -> BTreeMap<String, f64> {
 fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// Busy time of all processors so far, whoever has used it.
+fn busy_us() -> f64 {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let line = stat.lines().next().unwrap_or_default();
+    let ticks: Vec<f64> = line
+        .split_whitespace()
+        .skip(1)
+        .flat_map(str::parse)
+        .collect();
+    // user, nice, system, idle, iowait, irq, softirq; a tick is 10 ms.
+    let busy = [0, 1, 2, 5, 6].map(|index| ticks.get(index).copied().unwrap_or(0.0));
+    busy.iter().sum::<f64>() * 10_000.0
 }
 
 /// Processor time of all threads so far.

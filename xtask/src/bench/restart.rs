@@ -21,6 +21,9 @@ pub(crate) struct Restart {
     /// Kills and restarts.
     #[arg(long, default_value_t = 5)]
     restarts: u32,
+    /// Take the binaries that were built before.
+    #[arg(long)]
+    built: bool,
     /// The build profile of the edge.
     #[arg(long, default_value = "dist")]
     profile: String,
@@ -32,20 +35,9 @@ pub(crate) struct Restart {
 impl Restart {
     pub(super) fn run(&self, root: &Path) -> Result<bool> {
         let built = crate::built(root, &self.profile);
-        let mut build = Command::new("cargo");
-        build.args([
-            "build",
-            "--profile",
-            &self.profile,
-            "-p",
-            "tollgate",
-            "-p",
-            "tollgate-sim",
-        ]);
-        ensure!(
-            build.arg("--bins").current_dir(root).status()?.success(),
-            "the build failed"
-        );
+        if !self.built {
+            self.build(root)?;
+        }
         let folder = crate::target(root).join("bench-restart");
         if folder.exists() {
             fs::remove_dir_all(&folder)?;
@@ -95,6 +87,15 @@ impl Restart {
             at_most: true,
             limit: 1.0,
         }]))
+    }
+
+    fn build(&self, root: &Path) -> Result<()> {
+        let mut build = Command::new("cargo");
+        build.args(["build", "--profile", &self.profile]);
+        build.args(["-p", "tollgate", "-p", "tollgate-sim", "--bins"]);
+        let built = build.current_dir(root).status()?;
+        ensure!(built.success(), "the build failed");
+        Ok(())
     }
 
     fn fill(&self, torture: &Path, log: &Path) -> Result<()> {
