@@ -154,8 +154,8 @@ impl Engine for Raw {
 }
 
 /// The log with its defaults, but for pacing: a commit of a stated size is handed over whole.
-/// Alone it has one long segment, as the raw loop has; sustained, segments of the default length are
-/// made, filled and sealed in the same time on the same processors.
+/// Alone it has one long segment, as the raw loop has; sustained, segments of the default length
+/// are made, filled and sealed in the same time on the same processors.
 struct Tollgate {
     log: SegmentLog,
     appender: Appender,
