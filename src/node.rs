@@ -17,7 +17,7 @@ use tollgate_click::record::Tick;
 use tollgate_click::{Millis, Record};
 use tollgate_collect::{
     ClientOptions, Clock, Counters, Edge, EdgeOptions, Limits, ListenerOptions, LogHandle,
-    RunningEdge, Timeouts, TlsFiles, Wiring,
+    Readiness, RunningEdge, Timeouts, TlsFiles, Wiring,
 };
 use tollgate_log::{
     Append, Cursor, Durability, Health, Log, NewRecord, OpenError, Options, Partition, Reader,
@@ -85,80 +85,53 @@ impl Node {
         let taken = options.files.look();
         let wanted = options.files.read()?;
         let (listener, api_address) = api::listen(config.api).await?;
-        let Ground {
-            dir,
-            log,
-            wiring,
-            mut sequencer,
-            faults,
-            worker,
-            progress,
-            first,
-        } = Ground::lay(&options).await?;
-        sequencer
-            .offer(&wanted, clock.now())
-            .await
-            .map_err(refuse_files)?;
-        let first_key = first_key::make(&mut sequencer, clock.now()).await?;
-        let (desk, submissions) = Desk::open(&sequencer, progress.clone());
-        snapshot::save(dir.path(), &sequencer.snapshot()).context("cannot keep a snapshot")?;
+        let mut ground = Ground::lay(&options).await?;
+        let offered = ground.sequencer.offer(&wanted, clock.now()).await;
+        offered.map_err(refuse_files)?;
+        let first_key = first_key::make(&mut ground.sequencer, clock.now()).await?;
+        let (desk, submissions) = Desk::open(&ground.sequencer, ground.progress.clone());
+        snapshot::save(ground.dir.path(), &ground.sequencer.snapshot())
+            .context("cannot keep a snapshot")?;
 
         let edge = match options.collect {
-            true => Some(start_edge(config, &dir, &log, wiring, clock.clone())?),
+            true => Some(ground.start_edge(config, clock.clone())?),
             false => None,
         };
         let (stopping, stopped) = watch::channel(false);
-        let ticked_ms = Arc::new(AtomicU64::new(if options.process { first.at.0 } else { 0 }));
-        let heart = Heart {
-            appender: log.appender(),
-            epoch: first.epoch,
-            edge: config.node.edge,
-            ticks: options.process,
-            marks: options.collect,
-            clock: reading(clock.clone()),
-            speed: options.clock_speed,
-            faults: faults.clone(),
-            noted: note_ticks(edge.as_ref(), ticked_ms.clone()),
-        };
-        let reload = Arc::new(Notify::new());
-        let (objects, ledger) = (dir.objects(), dir.ledger());
-        let keeper = Keeper {
-            sequencer,
-            submissions,
-            clock: clock.clone(),
-            files: options.files.clone(),
-            taken,
-            log: log.clone(),
-            dir,
-            retention: (config.log.facts_retention, config.log.personal_retention),
-            epoch: first.epoch,
-            ticked_ms,
-            faults: faults.clone(),
-            reload: reload.clone(),
-            progress: progress.clone(),
-        };
+        let (ticked_ms, reload) = (ground.ticked_ms(&options), Arc::new(Notify::new()));
+        let heart = ground.heart(&options, edge.as_ref(), ticked_ms.clone());
         let edge_addresses = edge
             .as_ref()
             .map_or(Vec::new(), |edge| edge.addresses().to_vec());
         let readiness = edge.as_ref().map(|edge| edge.readiness().clone());
         let edge = Arc::new(Mutex::new(edge));
-        let status = NodeStatus {
+        let router = api::router(api::Parts {
+            status: ground.status(edge.clone(), readiness),
+            desk,
+            objects: ground.dir.objects(),
+            ledger: ground.dir.ledger(),
+            partitions: config.node.partitions,
+            progress: ground.progress.clone(),
             edge: edge.clone(),
-            readiness,
+            clock: clock.clone(),
+        })?;
+        let (log, worker) = (ground.log.clone(), ground.worker.take());
+        let progress = ground.progress.clone();
+        let keeper = Keeper {
+            sequencer: ground.sequencer,
+            submissions,
+            clock,
+            files: options.files.clone(),
+            taken,
             log: log.clone(),
-            faults,
+            dir: ground.dir,
+            retention: (config.log.facts_retention, config.log.personal_retention),
+            epoch: ground.first.epoch,
+            ticked_ms,
+            faults: ground.faults,
+            reload: reload.clone(),
             progress: progress.clone(),
         };
-        let router = api::router(api::Parts {
-            status,
-            desk,
-            objects,
-            ledger,
-            partitions: options.config.node.partitions,
-            progress: progress.clone(),
-            edge: edge.clone(),
-            clock,
-        })?;
         Ok(Node {
             edge,
             edge_addresses,
@@ -285,6 +258,52 @@ impl Ground {
             progress,
             first,
         })
+    }
+
+    fn start_edge(&self, config: &Config, clock: Clock) -> anyhow::Result<RunningEdge> {
+        start_edge(config, &self.dir, &self.log, self.wiring.clone(), clock)
+    }
+
+    /// The time of the newest tick as the parts of a node share it; 0 when none is written here.
+    fn ticked_ms(&self, options: &NodeOptions) -> Arc<AtomicU64> {
+        Arc::new(AtomicU64::new(if options.process {
+            self.first.at.0
+        } else {
+            0
+        }))
+    }
+
+    fn heart(
+        &self,
+        options: &NodeOptions,
+        edge: Option<&RunningEdge>,
+        ticked_ms: Arc<AtomicU64>,
+    ) -> Heart<<SegmentLog as Log>::Appender> {
+        Heart {
+            appender: self.log.appender(),
+            epoch: self.first.epoch,
+            edge: options.config.node.edge,
+            ticks: options.process,
+            marks: options.collect,
+            clock: reading(options.clock.clone()),
+            speed: options.clock_speed,
+            faults: self.faults.clone(),
+            noted: note_ticks(edge, ticked_ms),
+        }
+    }
+
+    fn status(
+        &self,
+        edge: Arc<Mutex<Option<RunningEdge>>>,
+        readiness: Option<Arc<Readiness>>,
+    ) -> NodeStatus {
+        NodeStatus {
+            edge,
+            readiness,
+            log: self.log.clone(),
+            faults: self.faults.clone(),
+            progress: self.progress.clone(),
+        }
     }
 }
 
