@@ -284,7 +284,8 @@ async fn stay(
     let Asker { address, token } = api;
     let key = token.as_deref().unwrap_or_default();
     let lines = [
-        format!("\nThe system stays up, its clock as fast; Ctrl-C ends it and removes the folder."),
+        "\nThe system stays up, its clock as fast; Ctrl-C ends it and removes the folder."
+            .to_owned(),
         format!("  click    {url}"),
         format!("  curl     curl -si -A 'Mozilla/5.0 (X11; Linux x86_64)' '{url}'"),
         format!("  story    tollgate click CLICK-ID --data {data}"),
