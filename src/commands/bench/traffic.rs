@@ -190,7 +190,7 @@ impl Traffic {
             key: KeyId(1),
             nonce: Nonce::new(Millis(clicked_ms - delay_ms), nonce),
             window_s: 86_400,
-            price: (random % 2 == 0).then_some(Micros((250_000 + random % 100_000) as i64)),
+            price: random.is_multiple_of(2).then_some(Micros((250_000 + random % 100_000) as i64)),
         }
     }
 
@@ -243,7 +243,7 @@ fn campaign(advertiser: AdvertiserId, number: u32) -> Change {
         price: Some(Micros(300_000)),
         currency: dollars(),
         daily_budget: Some(PLENTY),
-        total_budget: (number % 2 == 0).then_some(PLENTY),
+        total_budget: number.is_multiple_of(2).then_some(PLENTY),
         zone: String::new(),
         offsets: Vec::new(),
     })

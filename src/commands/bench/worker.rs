@@ -121,7 +121,7 @@ fn catch_up(log: &SegmentLog, dir: &Path, shape: Shape, keeps: Keeps) -> Result<
         .catch_up(&mut NoPatience)
         .map_err(|GaveUp| anyhow!("a store said no"))?;
     let seconds = began.elapsed().as_secs_f64();
-    for halted in worker.progress().halts() {
+    if let Some(halted) = worker.progress().halts().first() {
         return Err(anyhow!("a partition halted: {halted:?}"));
     }
     Ok(seconds)
