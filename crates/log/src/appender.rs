@@ -8,6 +8,7 @@
 //! another's manners.
 
 use std::future::Future;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -78,14 +79,16 @@ impl Clone for Appender {
 }
 
 impl Appender {
-    /// Puts the records into the lane; their commit and bytes. Tells nobody.
-    fn queue(&self, records: &[NewRecord<'_>]) -> Result<(Commit, usize), AppendError> {
+    /// Puts the records into the lane; their commit, and how the bytes that are queued have grown.
+    /// Tells nobody.
+    fn queue(&self, records: &[NewRecord<'_>]) -> Result<(Commit, Range<usize>), AppendError> {
         let bytes = self.check(records)?;
         if let Some(refusal) = self.shared.refusal() {
             return Err(refusal);
         }
         let options = &self.shared.options;
-        if self.shared.queued_bytes.load(Ordering::Relaxed) + bytes > options.queue_bytes_max {
+        let before = self.shared.queued_bytes.load(Ordering::Relaxed);
+        if before.saturating_add(bytes) > options.queue_bytes_max {
             return Err(AppendError::Overloaded);
         }
         let mut queue = hold(&self.lane.queue);
@@ -105,7 +108,10 @@ impl Appender {
         }
         queue.records += records.len() as u32;
         let batch = queue.batch.get_or_insert_default().clone();
-        Ok((Commit { batch, place: None }, bytes))
+        // While the lane is held: the writer takes them off again as soon as it has the lane.
+        let before = self.shared.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let grown = before..before.saturating_add(bytes);
+        Ok((Commit { batch, place: None }, grown))
     }
 
     /// Whether the lane was committed here. Not when another thread is at the writer, or when it
@@ -122,14 +128,13 @@ impl Append for Appender {
     type Commit = Commit;
 
     fn append_all(&self, records: &[NewRecord<'_>]) -> Result<Commit, AppendError> {
-        let (commit, bytes) = self.queue(records)?;
-        self.shared.queued(bytes);
+        let (commit, grown) = self.queue(records)?;
+        self.shared.queued(&grown);
         Ok(commit)
     }
 
     fn gather(&self, record: NewRecord<'_>) -> Result<Commit, AppendError> {
-        let (commit, bytes) = self.queue(&[record])?;
-        self.shared.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let (commit, _) = self.queue(&[record])?;
         Ok(commit)
     }
 

@@ -1,6 +1,7 @@
 //! What the appenders, the writer and the readers of an open log share.
 
 use std::future::Future;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -91,11 +92,10 @@ impl Shared {
         }
     }
 
-    /// Accounts for bytes that were queued, and wakes the writer if it has to know.
-    pub(crate) fn queued(&self, bytes: usize) {
-        let before = self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
+    /// Wakes the writer if it has to know that the bytes that are queued have grown.
+    pub(crate) fn queued(&self, grown: &Range<usize>) {
         let enough = self.options.commit_bytes;
-        self.bell.ring(before < enough && before + bytes >= enough);
+        self.bell.ring(grown.start < enough && grown.end >= enough);
     }
 
     /// Wakes the writer for what was queued without a word.

@@ -190,7 +190,9 @@ impl Traffic {
             key: KeyId(1),
             nonce: Nonce::new(Millis(clicked_ms - delay_ms), nonce),
             window_s: 86_400,
-            price: random.is_multiple_of(2).then_some(Micros((250_000 + random % 100_000) as i64)),
+            price: random
+                .is_multiple_of(2)
+                .then_some(Micros((250_000 + random % 100_000) as i64)),
         }
     }
 

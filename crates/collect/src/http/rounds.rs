@@ -155,7 +155,10 @@ struct Guest {
     known: bool,
     /// Its click is under way.
     waits: bool,
+    /// Something may be left to read: bytes, or the end.
     unread: bool,
+    /// It sends nothing any more.
+    ended: bool,
 }
 
 /// A click that the log has taken, with the answer that goes out when it is committed.
@@ -203,7 +206,10 @@ impl<A: Append> Rounds<A> {
             for event in &events {
                 match event.token() {
                     BELL => called = true,
-                    Token(guest) => self.hear(guest),
+                    Token(guest) => {
+                        self.note_end(guest, event.is_read_closed());
+                        self.hear(guest);
+                    }
                 }
             }
             for guest in std::mem::take(&mut self.unread) {
@@ -274,8 +280,16 @@ impl<A: Append> Rounds<A> {
                 known: false,
                 waits: false,
                 unread: false,
+                ended: false,
                 slot,
             });
+        }
+    }
+
+    /// The end of what a guest sends is told once, often together with its last bytes.
+    fn note_end(&mut self, index: usize, ended: bool) {
+        if let Some(guest) = self.guests.get_mut(index) {
+            guest.ended |= ended;
         }
     }
 
@@ -290,7 +304,7 @@ impl<A: Append> Rounds<A> {
         }
         match guest.socket.read(&mut self.scratch) {
             Ok(count) if count > 0 => {
-                guest.unread = count == self.scratch.len();
+                guest.unread = guest.ended || count == self.scratch.len();
                 self.take(index, count);
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
