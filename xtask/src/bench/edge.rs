@@ -104,7 +104,7 @@ impl Edge {
         let result = json!({
             "machine": machine::describe(),
             "texts": bench.links.texts,
-            "profile": self.profile,
+            "profile": self.profile_of_binaries(),
             "runs": runs,
             "cpu_ratio": ratios,
             "open_loop": open_loop,
@@ -151,6 +151,17 @@ fn install() -> Result<()> {
 }
 
 /// Builds what is measured and what makes its links; where the binaries are.
+impl Edge {
+    /// What the binaries were built with; of binaries that were built before, the folder's name.
+    fn profile_of_binaries(&self) -> String {
+        let folder = self.built.as_deref().and_then(Path::file_name);
+        folder.map_or_else(
+            || self.profile.clone(),
+            |name| name.to_string_lossy().into_owned(),
+        )
+    }
+}
+
 fn build(root: &Path, profile: &str) -> Result<PathBuf> {
     eprintln!("building with profile {profile}");
     let packages = ["-p", "tollgate", "-p", "tollgate-sim", "--bins"];
