@@ -33,6 +33,8 @@ mod receipts;
 mod refusals;
 #[path = "edge/rounds.rs"]
 mod rounds;
+#[path = "edge/second_reader.rs"]
+mod second_reader;
 #[path = "edge/segments.rs"]
 mod segments;
 #[path = "edge/slow.rs"]

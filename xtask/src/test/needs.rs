@@ -42,6 +42,11 @@ const NEEDS: &[Need] = &[
         package: "python3",
         purpose: "the link vectors' second reader",
     },
+    Need {
+        command: "node",
+        package: "nodejs",
+        purpose: "the second reader of HTTP",
+    },
 ];
 
 /// Installs what is missing; what cannot be had is named in the summary.
