@@ -446,7 +446,8 @@ fn open_log(dir: &DataDir, config: &Config, clock: Clock) -> anyhow::Result<Segm
     if recovery.clean {
         tracing::debug!("the log was closed in order");
     } else {
-        tracing::info!(cut_bytes = recovery.cut_bytes, "the log was recovered");
+        let (cut_bytes, mended_bits) = (recovery.cut_bytes, recovery.mended_bits);
+        tracing::info!(cut_bytes, mended_bits, "the log was recovered");
     }
     Ok(log)
 }

@@ -7,21 +7,31 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
 use anyhow::{Context, Result, bail};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use tollgate_log::{
-    Append, Appender, Disk, DiskFile, Housekeeping, Log, NewRecord, Options, Partition, RealDisk,
-    SegmentLog,
+    Append, Appender, Commit, Disk, DiskFile, Housekeeping, Log, NewRecord, Options, Partition,
+    RealDisk, SegmentLog,
 };
 
 use crate::Record;
+use crate::disk::{Counting, Counts};
 
 pub(crate) trait Engine {
-    /// Returns when the records are durable.
+    /// Returns when the records are durable, or, in flow, when those of the commit before are.
     fn commit(&mut self, records: &[Record]) -> Result<()>;
+    /// Returns when all records are durable.
+    fn settle(&mut self) -> Result<()> {
+        Ok(())
+    }
+    /// Syncs of the log so far, where they are counted.
+    fn syncs(&self) -> u64 {
+        0
+    }
     fn close(&mut self) -> Result<()>;
 }
 
@@ -31,8 +41,9 @@ pub(crate) fn open(name: &str, folder: &Path, partitions: u16) -> Result<Box<dyn
         "raw_direct" => Box::new(RawDirect::open(folder)?),
         "fjall" => Box::new(Fjall::open(folder)?),
         "sqlite" => Box::new(Sqlite::open(folder)?),
-        "tollgate" => Box::new(Tollgate::open(folder, partitions, true)?),
-        "tollgate_sustained" => Box::new(Tollgate::open(folder, partitions, false)?),
+        "tollgate" => Box::new(Tollgate::open(folder, partitions, Way::Flow)?),
+        "tollgate_call" => Box::new(Tollgate::open(folder, partitions, Way::Call)?),
+        "tollgate_sustained" => Box::new(Tollgate::open(folder, partitions, Way::Sustained)?),
         _ => bail!("no engine {name}"),
     })
 }
@@ -154,36 +165,76 @@ impl Engine for Raw {
 }
 
 /// The log with its defaults, but for pacing: a commit of a stated size is handed over whole.
-/// Alone it has one long segment, as the raw loop has; sustained, segments of the default length
-/// are made, filled and sealed in the same time on the same processors.
 struct Tollgate {
     log: SegmentLog,
     appender: Appender,
+    way: Way,
+    counts: Arc<Counts>,
+    /// The commit that is on its way to the disk.
+    under_way: Option<Commit>,
+}
+
+/// How the log is driven.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// As an edge does: the next records come while a commit is synced, never more than one commit
+    /// of them. One long segment, as the raw loop has.
+    Flow,
+    /// One caller who waits for each commit before it makes the next, as the raw loop does. One long
+    /// segment.
+    Call,
+    /// In flow, and segments of the default length are made, filled and sealed in the same time on
+    /// the same processors.
+    Sustained,
 }
 
 impl Tollgate {
-    fn open(folder: &Path, partitions: u16, alone: bool) -> Result<Tollgate> {
+    fn open(folder: &Path, partitions: u16, way: Way) -> Result<Tollgate> {
         let mut options = Options {
             partitions,
             commit_interval: std::time::Duration::ZERO,
             housekeeping: Housekeeping::Threads,
             ..Options::default()
         };
-        if alone {
+        if way != Way::Sustained {
             options.first_segment_bytes = u32::try_from(SEGMENT_BYTES)?;
             options.housekeeping = Housekeeping::Caller;
         }
-        let (log, _) = SegmentLog::open(Arc::new(RealDisk), &folder.join("log"), options)?;
+        let counts = Arc::new(Counts::default());
+        let disk = Arc::new(Counting(counts.clone()));
+        let (log, _) = SegmentLog::open(disk, &folder.join("log"), options)?;
         let appender = log.appender();
-        Ok(Tollgate { log, appender })
+        Ok(Tollgate {
+            log,
+            appender,
+            way,
+            counts,
+            under_way: None,
+        })
     }
 }
 
 impl Engine for Tollgate {
     fn commit(&mut self, records: &[Record]) -> Result<()> {
         let records: Vec<NewRecord<'_>> = records.iter().map(new_record).collect();
-        wait(self.appender.append_all(&records)?)?;
+        if self.way == Way::Call {
+            self.appender.commit(&records)?;
+            return Ok(());
+        }
+        let before = self.under_way.replace(self.appender.append_all(&records)?);
+        before.map_or(Ok(()), |before| wait(before).map(drop))?;
         Ok(())
+    }
+
+    fn settle(&mut self) -> Result<()> {
+        self.under_way
+            .take()
+            .map_or(Ok(()), |last| wait(last).map(drop))?;
+        Ok(())
+    }
+
+    fn syncs(&self) -> u64 {
+        self.counts.syncs.load(Ordering::Relaxed)
     }
 
     fn close(&mut self) -> Result<()> {

@@ -1,6 +1,7 @@
 //! Appends to the log beside a raw write-and-sync loop of the same bytes, fjall and SQLite.
 //!
-//! Arguments: a folder to work in, rounds, milliseconds of a run. Everyone runs once in each round
+//! Arguments: a folder to work in, rounds, milliseconds of a run, and, to look at a part only, the
+//! names of engines with commas between, and a size of commit. Everyone runs once in each round
 //! and only figures of the same round are compared. The result is one JSON object on standard
 //! output.
 
@@ -28,10 +29,18 @@ fn main() -> Result<()> {
     let folder = PathBuf::from(arguments.next().context("a folder")?);
     let rounds: usize = arguments.next().context("rounds")?.parse()?;
     let time = Duration::from_millis(arguments.next().context("milliseconds")?.parse()?);
+    let only: Option<String> = arguments.next();
+    let size: Option<usize> = arguments.next().map(|size| size.parse()).transpose()?;
     let mut runs = Vec::new();
     for round in 1..=rounds {
-        for commit in COMMITS {
+        for commit in COMMITS
+            .into_iter()
+            .filter(|commit| size.is_none_or(|size| size == *commit))
+        {
             let mut names = names(commit);
+            if let Some(only) = &only {
+                names.retain(|(name, _)| only.split(',').any(|other| other == *name));
+            }
             // Nobody always runs behind the same neighbour.
             let turn = round % names.len();
             names.rotate_left(turn);
@@ -42,7 +51,10 @@ fn main() -> Result<()> {
             }
         }
     }
-    let rates = rates::measure(&folder)?;
+    let rates = match only {
+        None => rates::measure(&folder)?,
+        Some(_) => Vec::new(),
+    };
     fs::remove_dir_all(&folder)?;
     let result = json!({ "runs": runs, "ratio": ratios(&runs), "rates": rates });
     println!("{result}");
@@ -51,11 +63,12 @@ fn main() -> Result<()> {
 
 fn names(commit: usize) -> Vec<(&'static str, u16)> {
     let peers = ["raw", "raw_direct", "fjall", "sqlite"].map(|name| (name, 1));
-    let sustained = (commit == 1024).then_some(("tollgate_sustained", 1));
+    let more = ["tollgate_call", "tollgate_sustained"].map(|name| (name, 1));
+    let more = more.into_iter().filter(|_| commit == 1024);
     peers
         .into_iter()
         .chain(PARTITIONS.map(|partitions| ("tollgate", partitions)))
-        .chain(sustained)
+        .chain(more)
         .collect()
 }
 
@@ -78,6 +91,8 @@ fn measure(
     for _ in 0..20 {
         engine.commit(&records)?;
     }
+    engine.settle()?;
+    let syncs = engine.syncs();
     let (cpu, busy, began) = (cpu_us(), busy_us(), Instant::now());
     let mut times = Vec::new();
     let bytes: usize = records.iter().map(Record::bytes).sum();
@@ -88,11 +103,13 @@ fn measure(
         engine.commit(&records)?;
         times.push(commit_began.elapsed());
     }
+    engine.settle()?;
     let (seconds, cpu, busy) = (
         began.elapsed().as_secs_f64(),
         cpu_us() - cpu,
         busy_us() - busy,
     );
+    let syncs = engine.syncs() - syncs;
     engine.close()?;
     let count = (times.len() * commit) as f64;
     times.sort_unstable();
@@ -110,6 +127,8 @@ fn measure(
         "records_per_s": (count / seconds).round(),
         "p50_us": percentile(0.5),
         "p99_us": percentile(0.99),
+        // All syncs, those of segments and of sealing too; 0 where they are not counted.
+        "syncs_per_commit": (syncs as f64 / times.len() as f64 * 1000.0).round() / 1000.0,
         "cpu_us_per_record": (cpu / count * 1000.0).round() / 1000.0,
         // Of one core; the kernel's work for this run is in it.
         "foreign_cpu_share": ((busy - cpu).max(0.0) / seconds / 1e4).round() / 100.0,

@@ -12,7 +12,8 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
 
 use crate::api::{Append, AppendError, Committed, NewRecord, Partition};
 use crate::format::{FRAME_BYTES, put_open_frame};
@@ -98,13 +99,9 @@ impl Appender {
         if queue.frames.len() + bytes > options.block_bytes_max {
             return Err(AppendError::Overloaded);
         }
+        queue.frames.reserve(bytes);
         for record in records {
-            put_open_frame(
-                &mut queue.frames,
-                record.partition,
-                record.facts,
-                record.personal,
-            );
+            put_open_frame(&mut queue.frames, record);
         }
         queue.records += records.len() as u32;
         let batch = queue.batch.get_or_insert_default().clone();
@@ -112,6 +109,30 @@ impl Appender {
         let before = self.shared.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
         let grown = before..before.saturating_add(bytes);
         Ok((Commit { batch, place: None }, grown))
+    }
+
+    /// Appends several records as one, and returns when they are as durable as was asked for. For a
+    /// thread that has nothing else to do meanwhile: if nobody is at the writer, it writes and
+    /// syncs here, with all that others have queued, and no other thread has to be woken.
+    pub fn commit(&self, records: &[NewRecord<'_>]) -> Result<Committed, AppendError> {
+        let (commit, _) = self.queue(records)?;
+        let here = match self.shared.options.durability {
+            Durability::Sync => self.sync_here(),
+            Durability::Os => self.commit_here(),
+        };
+        if !here {
+            self.shared.wake_writer();
+        }
+        commit.wait()
+    }
+
+    /// Whether all that is queued was committed and synced here: not when somebody is at the writer.
+    fn sync_here(&self) -> bool {
+        let writer = self.writer.try_lock();
+        writer.is_ok_and(|mut writer| {
+            writer.commit_queued();
+            true
+        })
     }
 
     /// Whether the lane was committed here. Not when another thread is at the writer, or when it
@@ -217,7 +238,12 @@ impl Taken {
         frames.clear();
         // One buffer that a burst has blown up must not stay that large for ever.
         frames.shrink_to(1 << 20);
-        hold(&self.lane.queue).spare = frames;
+        let mut queue = hold(&self.lane.queue);
+        if queue.frames.is_empty() {
+            // The one that the processor's caches still hold is filled first.
+            std::mem::swap(&mut queue.frames, &mut frames);
+        }
+        queue.spare = frames;
         self.batch
     }
 }
@@ -264,6 +290,29 @@ impl Batch {
 pub struct Commit {
     batch: Arc<Batch>,
     place: Option<usize>,
+}
+
+impl Commit {
+    /// Blocks the thread until the outcome is there.
+    fn wait(mut self) -> Result<Committed, AppendError> {
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let mut context = Context::from_waker(&waker);
+        loop {
+            if let Poll::Ready(outcome) = Pin::new(&mut self).poll(&mut context) {
+                return outcome;
+            }
+            thread::park();
+        }
+    }
+}
+
+/// Wakes a thread that waits for its commit.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Unpark>) {
+        self.0.unpark();
+    }
 }
 
 impl Future for Commit {

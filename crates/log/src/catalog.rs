@@ -13,6 +13,7 @@ use crate::format::{
 use crate::meta::Kept;
 use crate::recover::{Identity, header_at};
 use crate::shared::{hold, wait};
+use crate::spares::Spares;
 
 /// The bytes of a start block.
 pub(crate) const START_BLOCK_BYTES: usize = BLOCK_OVERHEAD + START_BYTES;
@@ -22,6 +23,7 @@ pub(crate) struct Catalog {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) dir: PathBuf,
     pub(crate) incarnation: u64,
+    pub(crate) spares: Spares,
     table: Mutex<Table>,
     begun: Condvar,
 }
@@ -78,6 +80,7 @@ impl Catalog {
             disk,
             dir,
             incarnation,
+            spares: Spares::default(),
             table,
             begun: Condvar::new(),
         }
@@ -156,6 +159,28 @@ impl Catalog {
 
     /// The start block of a segment in whichever form it is.
     pub(crate) fn opening(&self, segment: u32) -> Result<Opening, ReadError> {
+        match self.read_opening(segment) {
+            Err(_) if self.sealed_meanwhile(segment) => self.read_opening(segment),
+            done => done,
+        }
+    }
+
+    /// Whether the segment is sealed, here or by the process that writes the log: then its live file
+    /// may be gone, or be another segment by now.
+    pub(crate) fn sealed_meanwhile(&self, segment: u32) -> bool {
+        match self.form(segment) {
+            None => return false,
+            Some(Form::Sealed) => return true,
+            Some(Form::Live) => {}
+        }
+        let sealed = self.open(&facts_name(segment)).is_ok();
+        if sealed {
+            self.sealed(segment);
+        }
+        sealed
+    }
+
+    fn read_opening(&self, segment: u32) -> Result<Opening, ReadError> {
         let (name, at) = match self.form(segment) {
             Some(Form::Sealed) => (facts_name(segment), crate::sealed::START_BLOCK_AT),
             _ => (live_name(segment), 0),
@@ -173,6 +198,13 @@ impl Catalog {
             }
             .into()
         })
+    }
+
+    /// Takes the spare files away; one that stays is removed at the next opening.
+    pub(crate) fn remove_spares(&self) {
+        while let Some(spare) = self.spares.take() {
+            drop(self.disk.remove(&self.dir.join(spare.name())));
+        }
     }
 
     /// Opens a file of the log for reading.

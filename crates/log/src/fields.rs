@@ -18,11 +18,6 @@ impl Put<'_> {
         self.bytes(&value.to_le_bytes())
     }
 
-    pub(crate) fn u24(self, value: u32) -> Self {
-        let [a, b, c, _] = value.to_le_bytes();
-        self.bytes(&[a, b, c])
-    }
-
     pub(crate) fn u32(self, value: u32) -> Self {
         self.bytes(&value.to_le_bytes())
     }

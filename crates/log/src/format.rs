@@ -1,7 +1,8 @@
 //! The bytes of a live segment, version 1. All numbers are little-endian.
 //!
-//! A live segment is a row of blocks and then zeros. One block is one commit: it is written by one
-//! call and synced before the next one is written, so only the last block can be torn.
+//! A live segment is a row of blocks, and then zeros, or whatever stood there when the file was
+//! another segment before. One block is one commit: it is written by one call and synced before the
+//! next one is written, so only the last block can be torn.
 //!
 //! | block | bytes | content |
 //! |---|---|---|
@@ -43,11 +44,11 @@
 //! | 8 | 4 | capacity: the length of the preallocated file |
 //! | 12 | 4 | where the segment before ended; 0 if there is none |
 //! | 16 | 2 | partitions |
-//! | 18 | 2 | zero |
+//! | 18 | 2 | what stood in the file before: 0 zeros, 1 another segment of this log |
 //!
 //! The end payload is the number of records in the segment, 8 bytes.
 
-use crate::api::Partition;
+use crate::api::{NewRecord, Partition};
 use crate::fields::{Put, Take};
 
 pub(crate) const VERSION: u16 = 1;
@@ -155,12 +156,14 @@ impl Header {
     }
 }
 
-/// Splits a whole block into its payload, if trailer and CRC say that it is what was written.
+/// Splits a whole block into its payload, if the CRC says that it is what was written. The trailer only
+/// helps to tell how a block was torn: one that lacks nothing else is whole.
 pub(crate) fn payload<'a>(header: &Header, block: &'a [u8]) -> Option<&'a [u8]> {
     let mut take = Take(block);
     take.bytes(HEADER_BYTES)?;
     let payload = take.bytes(header.payload_bytes as usize)?;
-    let whole = take.array()? == TRAILER && crc32c::crc32c(payload) == header.payload_crc;
+    take.bytes(TRAILER_BYTES)?;
+    let whole = crc32c::crc32c(payload) == header.payload_crc;
     whole.then_some(payload)
 }
 
@@ -172,6 +175,8 @@ pub(crate) struct Start {
     /// Where the segment before ended, 0 if this is the log's first.
     pub(crate) previous_end: u32,
     pub(crate) partitions: u16,
+    /// The file was another segment before.
+    pub(crate) recycled: bool,
 }
 
 impl Start {
@@ -182,7 +187,7 @@ impl Start {
             .u32(self.capacity)
             .u32(self.previous_end)
             .u16(self.partitions)
-            .u16(0);
+            .u16(u16::from(self.recycled));
         out
     }
 
@@ -193,8 +198,13 @@ impl Start {
             capacity: take.u32()?,
             previous_end: take.u32()?,
             partitions: take.u16()?,
+            recycled: match take.u16()? {
+                0 => false,
+                1 => true,
+                _ => return None,
+            },
         };
-        (take.u16()? == 0 && take.0.is_empty()).then_some(start)
+        take.0.is_empty().then_some(start)
     }
 }
 
@@ -244,21 +254,25 @@ impl<'a> Frame<'a> {
 
 /// Appends a frame whose sequence is still open: its CRC covers the body only until
 /// [`stamp_frames`] is told the sequence.
-pub(crate) fn put_open_frame(
-    out: &mut Vec<u8>,
-    partition: Partition,
-    facts: &[u8],
-    personal: &[u8],
-) {
-    let crc = crc32c::crc32c_append(crc32c::crc32c(facts), personal);
-    Put(out)
-        .u32(crc)
-        .u32(0)
-        .u16(partition.0)
-        .u24(facts.len() as u32)
-        .u24(personal.len() as u32)
-        .bytes(facts)
-        .bytes(personal);
+pub(crate) fn put_open_frame(out: &mut Vec<u8>, record: &NewRecord<'_>) {
+    let NewRecord {
+        partition,
+        facts,
+        personal,
+    } = record;
+    let [p0, p1] = partition.0.to_le_bytes();
+    let [f0, f1, f2, _] = (facts.len() as u32).to_le_bytes();
+    let [l0, l1, l2, _] = (personal.len() as u32).to_le_bytes();
+    let at = out.len();
+    out.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 0, p0, p1, f0, f1, f2, l0, l1, l2]);
+    out.extend_from_slice(facts);
+    out.extend_from_slice(personal);
+    // Over both parts in one go, where they lie now.
+    let frame = out.get_mut(at..).unwrap_or_default();
+    if let Some((head, body)) = frame.split_first_chunk_mut::<FRAME_BYTES>() {
+        let [c0, c1, c2, c3] = crc32c::crc32c(body).to_le_bytes();
+        [head[0], head[1], head[2], head[3]] = [c0, c1, c2, c3];
+    }
 }
 
 /// Writes the sequence and the final CRC into every open frame of `frames`.

@@ -116,6 +116,11 @@ impl LiveReader {
         Ok(Step::Done)
     }
 
+    /// Everything in front of this offset was handed out.
+    pub(crate) fn reached(&self) -> u32 {
+        self.tail.end
+    }
+
     /// Whether the blocks that were read end where the next segment says that they do.
     pub(crate) fn ends_at(&self, end: u32, next: &Header) -> Result<(), ReadError> {
         let expected = Tail {

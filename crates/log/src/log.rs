@@ -107,7 +107,7 @@ impl SegmentLog {
             found.segments,
         );
         let catalog = Arc::new(catalog);
-        let preparer = Arc::new(Preparer::new(disk.clone(), dir.to_owned(), &shared));
+        let preparer = Arc::new(Preparer::new(catalog.clone(), &shared));
         let (current, tail) = begin_first(&door, &shared, author, found.tail)?;
         catalog.began(tail.segment);
         door.cut(found.tail);
@@ -198,6 +198,7 @@ impl SegmentLog {
             // It holds nothing that a panic could have spoilt.
             drop(thread.join());
         }
+        self.catalog.remove_spares();
         match written {
             None => Ok(()),
             Some(Ok(outcome)) => outcome,
@@ -249,14 +250,7 @@ fn begin_first(
     let stamp = ((options.clock_ms)(), options.partitions);
     let tail = begin(&prepared, author, before, stamp)
         .map_err(|error| door.refusal("begin a segment", error))?;
-    Ok((
-        Current {
-            file: prepared.file,
-            capacity,
-            records: 0,
-        },
-        tail,
-    ))
+    Ok((Current::begun(prepared), tail))
 }
 
 /// The forms of the segments that a directory holds.

@@ -5,7 +5,7 @@
 //! leaves less of it, and nothing else.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, IoSlice};
 use std::path::Path;
 
 use crate::api::{Cursor, Damage};
@@ -15,8 +15,9 @@ use crate::format::{Tail, VERSION, facts_name, live_name, personal_name, positio
 use crate::log::{Forms, LOCK_NAME};
 use crate::meta::{KEPT_NAME, Kept, META_NAME, Meta, MetaError};
 use crate::options::{OpenError, Options, Recovery};
-use crate::recover::{Broken, Identity, Scan, Scanned, scan};
+use crate::recover::{Broken, Identity, Scan, Scanned, mend, scan, scan_while_written};
 use crate::segment::remove_if_there;
+use crate::spares::SPARE_PREFIX;
 use crate::writer::is_full;
 
 /// A directory that is being opened.
@@ -35,6 +36,25 @@ pub(crate) struct Found {
     pub(crate) epoch: u64,
     clean: bool,
     cut_bytes: u64,
+    mended_bits: u32,
+}
+
+/// On whose behalf the last segment is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// The one writer's, who puts right what can be.
+    Writer,
+    /// A reader's while nobody writes; it changes nothing.
+    Reader,
+    /// A reader's beside the writer.
+    BesideWriter,
+}
+
+/// The last segment that was begun, and how many bits of it had to be put right.
+pub(crate) struct LastUsed {
+    pub(crate) scan: Option<Scan>,
+    unused: Vec<u32>,
+    mended_bits: u32,
 }
 
 impl Found {
@@ -47,6 +67,7 @@ impl Found {
             clean: self.clean,
             durable,
             cut_bytes: self.cut_bytes,
+            mended_bits: self.mended_bits,
         }
     }
 }
@@ -151,11 +172,11 @@ impl Door<'_> {
         let kept = self.kept(meta.incarnation)?;
         self.remove_leftovers(kept)?;
         let mut segments = self.segments(kept)?;
-        let (scan, unused) = self.last_used(meta.incarnation, &mut segments, scan)?;
-        for segment in unused {
+        let last = self.last_used(meta.incarnation, &mut segments, Look::Writer)?;
+        for segment in last.unused {
             self.remove(&live_name(segment))?;
         }
-        let Some(scan) = scan else {
+        let Some(scan) = last.scan else {
             let tail = Tail {
                 segment: 0,
                 end: 0,
@@ -169,6 +190,7 @@ impl Door<'_> {
                 epoch: 0,
                 clean: true,
                 cut_bytes: 0,
+                mended_bits: 0,
             });
         };
         Ok(Found {
@@ -178,6 +200,7 @@ impl Door<'_> {
             epoch: scan.header.epoch,
             clean: scan.closed,
             cut_bytes: scan.torn_bytes,
+            mended_bits: last.mended_bits,
         })
     }
 
@@ -186,25 +209,32 @@ impl Door<'_> {
         &self,
         incarnation: u64,
         segments: &mut Forms,
-        scan: fn(&[u8], Identity) -> Scanned,
-    ) -> Result<(Option<Scan>, Vec<u32>), OpenError> {
+        look: Look,
+    ) -> Result<LastUsed, OpenError> {
         let mut unused = Vec::new();
+        let mut mended_bits = 0;
         while let Some((&segment, form)) = segments.last_key_value() {
             if *form == Form::Sealed {
                 // A segment is sealed only after the next one was begun.
                 return Err(self.missing(live_name(segment + 1)));
             }
+            let identity = Identity {
+                incarnation,
+                segment,
+            };
             let name = live_name(segment);
-            let bytes = self.as_the_disk_has_it(&name);
-            let bytes = bytes.map_err(|error| self.refusal(&format!("read {name}"), error))?;
-            match scan(
-                &bytes,
-                Identity {
-                    incarnation,
-                    segment,
-                },
-            ) {
-                Ok(Some(scan)) => return Ok((Some(scan), unused)),
+            let looked = self.scan(&name, identity, look);
+            let (scanned, mended) =
+                looked.map_err(|error| self.refusal(&format!("read {name}"), error))?;
+            mended_bits += mended;
+            match scanned {
+                Ok(Some(scan)) => {
+                    return Ok(LastUsed {
+                        scan: Some(scan),
+                        unused,
+                        mended_bits,
+                    });
+                }
                 Ok(None) => {
                     segments.remove(&segment);
                     unused.push(segment);
@@ -226,7 +256,37 @@ impl Door<'_> {
         if kept != Kept::EVERYTHING {
             return Err(self.missing(live_name(kept.facts_first)));
         }
-        Ok((None, unused))
+        Ok(LastUsed {
+            scan: None,
+            unused,
+            mended_bits,
+        })
+    }
+
+    /// Scans one segment, and says how many bits had to be put right in it. For the writer they are
+    /// right on the disk then, before anything is built on them; a reader that comes to the block
+    /// is told that it is damaged.
+    fn scan(&self, name: &str, identity: Identity, look: Look) -> io::Result<(Scanned, u32)> {
+        let mut bytes = self.as_the_disk_has_it(name)?;
+        if look == Look::BesideWriter {
+            return Ok((scan_while_written(&bytes, identity), 0));
+        }
+        let mut mended_bits = 0;
+        loop {
+            let scanned = scan(&bytes, identity);
+            let Some(mend) = mend(&bytes, identity, &scanned) else {
+                return Ok((scanned, mended_bits));
+            };
+            if look == Look::Writer {
+                let file = self.disk.open(&self.dir.join(name), Access::Write)?;
+                file.write_at(u64::from(mend.offset), &mut [IoSlice::new(&[mend.value])])?;
+                file.sync_data()?;
+            }
+            if let Some(byte) = bytes.get_mut(mend.offset as usize) {
+                *byte = mend.value;
+            }
+            mended_bits += 1;
+        }
     }
 
     /// Reads a file past the cache. After a failed sync the cache may hold what the disk does not,
@@ -292,7 +352,7 @@ impl Door<'_> {
     /// Takes away what a crash has left of sealing, retention and replacing.
     fn remove_leftovers(&self, kept: Kept) -> Result<(), OpenError> {
         for name in self.list()? {
-            if name.ends_with(".tmp") {
+            if name.ends_with(".tmp") || name.starts_with(SPARE_PREFIX) {
                 self.remove(&name)?;
             }
         }

@@ -146,6 +146,9 @@ pub struct Recovery {
     pub durable: Cursor,
     /// Bytes of a torn block that were cut behind `durable`: they were never acknowledged.
     pub cut_bytes: u64,
+    /// Bits of the last block that had changed on disk and were put right. More than 0 asks for a
+    /// look at the disk.
+    pub mended_bits: u32,
 }
 
 /// Whether the log takes records at present.

@@ -104,7 +104,14 @@ impl Reader {
             .as_ref()
             .map_or(durable_end, |next| next.start.previous_end);
         let step = match &mut open.body {
-            Body::Live(reader) => reader.visit(from, limit, sink)?,
+            Body::Live(reader) => match reader.visit(from, limit, sink) {
+                Err(ReadError::Damaged(_)) if self.catalog.sealed_meanwhile(segment) => {
+                    // The file has become another segment: go on behind the last whole block.
+                    self.position = position(segment, reader.reached().max(from));
+                    return Ok(());
+                }
+                visited => visited?,
+            },
             Body::Sealed(reader) => reader.visit(from, sink)?,
         };
         self.position = match (step, &open.next) {
@@ -122,8 +129,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Tries a second time if a file was not there: the segment may have been sealed or given up
-    /// between the look at the catalog and the opening.
+    /// Tries a second time if a file was not there, or was another segment: this one may have been
+    /// sealed or given up between the look at the catalog and the opening.
     fn again_if_moved<T>(
         &self,
         segment: u32,
@@ -133,8 +140,10 @@ impl Reader {
         match attempt() {
             Err(ReadError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 self.check_kept(segment)?;
+                self.catalog.sealed_meanwhile(segment);
                 attempt()
             }
+            Err(ReadError::Damaged(_)) if self.catalog.sealed_meanwhile(segment) => attempt(),
             done => done,
         }
     }

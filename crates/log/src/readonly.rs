@@ -12,10 +12,9 @@ use crate::catalog::Catalog;
 use crate::disk::{Disk, LockError};
 use crate::format::position;
 use crate::log::LOCK_NAME;
-use crate::open::Door;
+use crate::open::{Door, Look};
 use crate::options::OpenError;
 use crate::read::Reader;
-use crate::recover::{scan, scan_while_written};
 use crate::shared::Durable;
 
 /// How often the directory is looked at again when the writer changes it meanwhile.
@@ -68,8 +67,12 @@ impl ReadOnlyLog {
         let written = matches!(lock, Err(LockError::Held(_)));
         let kept = door.kept(incarnation)?;
         let mut segments = door.segments(kept)?;
-        let scan = if written { scan_while_written } else { scan };
-        let (found, _) = door.last_used(incarnation, &mut segments, scan)?;
+        let look = if written {
+            Look::BesideWriter
+        } else {
+            Look::Reader
+        };
+        let found = door.last_used(incarnation, &mut segments, look)?.scan;
         drop(lock);
         self.catalog.replace(kept, segments);
         if let Some(found) = found {

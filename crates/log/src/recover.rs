@@ -3,15 +3,25 @@
 //! A pure function of bytes, so that recovery can be fuzzed and repeated: it changes nothing. What
 //! follows the last readable block is one of three things:
 //!
-//! - *nothing*: zeros, as the segment was prepared;
-//! - *torn*: a block that never became durable. It shows zeros where the tear was: at its front, at
-//!   its end, or in a whole sector, since the segment was zero-filled and synced before its use;
+//! - *nothing*: zeros, or a former life of the file, as the segment was prepared;
+//! - *torn*: a block that never became durable. In a segment that was filled with zeros it shows
+//!   zeros where the tear was: at its front, at its end, or in a whole sector;
 //! - *damaged*: bytes that were durable and have changed. Either a later block says that this place
 //!   had been synced, or nothing in the block is zero that a tear would have left so.
+//!
+//! In a file that was another segment before, a tear leaves bytes of that life, which look like
+//! anything. Every block that has a block of this segment behind it is judged as strictly as ever.
+//! The last one of a log whose process was killed may be torn, or damaged after its receipt was
+//! given. If one bit is all that is wrong with it, that bit is put right ([`mend`], `one_bit.rs`)
+//! before anything is judged: what then stands there is the block as it was written, under two
+//! layers of checksums, so a receipt for it holds; and if it was a tear after all, a record that
+//! nobody was told of is kept, which a commit that was cut short may always do. Anything else is a
+//! tear.
 
 use crate::catalog::Opening;
 use crate::fields::Take;
 use crate::format::{Frame, HEADER_BYTES, Header, Kind, MAGIC, Start, Tail, payload};
+use crate::one_bit::mended;
 use crate::segment::behind;
 
 /// The unit in which disks write or do not write.
@@ -62,7 +72,11 @@ pub(crate) fn scan(bytes: &[u8], identity: Identity) -> Scanned {
         // Only a segment that was closed, or ended by the next one, is ever cut.
         return broken("the file is shorter than it was made");
     }
-    match judge(bytes, offset as usize, identity) {
+    let rest = match scan.start.recycled {
+        true => judge_recycled(bytes, offset as usize, identity),
+        false => judge(bytes, offset as usize, identity),
+    };
+    match rest {
         Rest::Nothing => {}
         // An end block was written by a close that drained everything: nothing follows it.
         Rest::Torn(_) if scan.closed => return broken("there are bytes behind the end block"),
@@ -90,9 +104,40 @@ pub(crate) fn scan_while_written(bytes: &[u8], identity: Identity) -> Scanned {
     Ok(Some(scan))
 }
 
+/// A byte of a segment that has to be another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mend {
+    pub(crate) offset: u32,
+    pub(crate) value: u8,
+}
+
+/// What puts the block behind the last readable one right, in a file that was another segment
+/// before, if one bit is all that is wrong with it. `scanned` is what was made of the bytes as they
+/// are.
+pub(crate) fn mend(bytes: &[u8], identity: Identity, scanned: &Scanned) -> Option<Mend> {
+    let offset = match scanned {
+        Ok(Some(scan)) if scan.closed || !scan.start.recycled => return None,
+        Ok(Some(scan)) => scan.tail.end,
+        Ok(None) => 0,
+        Err(_) => return None,
+    };
+    let rest = bytes.get(offset as usize..)?;
+    let (header, payload, mut mend) = mended(rest, offset as usize, identity)?;
+    let fits = match scanned {
+        Ok(Some(scan)) => take_block(&mut scan.clone(), &header, &payload).is_ok(),
+        _ => Start::decode(&payload).is_some_and(|start| start.recycled),
+    };
+    mend.offset += offset;
+    fits.then_some(mend)
+}
+
 /// Follows the chain of readable blocks from the start block.
 fn walk(bytes: &[u8], identity: Identity) -> Scanned {
     let Some(opening) = Opening::decode(bytes, identity) else {
+        if is_former_life(bytes, identity) && !was_confirmed(bytes, 0, identity) {
+            // Without records the segment may as well not have been begun.
+            return Ok(None);
+        }
         return match judge(bytes, 0, identity) {
             Rest::Nothing | Rest::Torn(_) => Ok(None),
             Rest::Damaged(what) => Err(Broken { offset: 0, what }),
@@ -209,6 +254,37 @@ fn judge(bytes: &[u8], offset: usize, identity: Identity) -> Rest {
     } else {
         Rest::Damaged("the block does not match its checksum, and no write was torn here")
     }
+}
+
+/// Judges what follows the last readable block in a file that was another segment before.
+fn judge_recycled(bytes: &[u8], offset: usize, identity: Identity) -> Rest {
+    let rest = bytes.get(offset..).unwrap_or(&[]);
+    if was_confirmed(bytes, offset, identity) {
+        return Rest::Damaged("a later block says that this place had been synced");
+    }
+    match header_at(rest, offset, identity) {
+        Some((header, _)) if header.block_bytes() > rest.len() => {
+            Rest::Damaged("the file is shorter than the block")
+        }
+        Some((header, _)) => Rest::Torn(header.block_bytes() as u64),
+        None => Rest::Nothing,
+    }
+}
+
+/// Whether the file was another segment of this log, and its blocks are still there.
+fn is_former_life(bytes: &[u8], identity: Identity) -> bool {
+    let mut from = 0;
+    while let Some(found) = find_magic(bytes, from) {
+        if let Some((header, _)) = bytes.get(found..).and_then(Header::decode)
+            && header.incarnation == identity.incarnation
+            && header.segment < identity.segment
+            && header.offset as usize == found
+        {
+            return true;
+        }
+        from = found + 1;
+    }
+    false
 }
 
 /// The length up to the last byte that is not zero.

@@ -65,7 +65,8 @@ impl SegmentLog {
     }
 
     /// Removes the personal parts of the sealed segments that end before `before`; readers get
-    /// `personal: None` from then on. Returns how many segments lost them.
+    /// `personal: None` from then on. Returns how many segments lost them. A live segment whose file
+    /// still has some of them behind its end is ended and cut by the writer, a moment later.
     pub fn expire_personal(&self, before: Cursor) -> Result<u32, ReadError> {
         let _one_at_a_time = hold(&self.retention);
         let kept = self.catalog.kept();
@@ -108,6 +109,11 @@ impl SegmentLog {
         kept.write(&*catalog.disk, &catalog.dir, catalog.incarnation)
             .map_err(|error| io_error("write", KEPT_NAME, error))?;
         catalog.keep(kept);
+        for spare in catalog.spares.forget_before(kept.personal_first) {
+            remove(catalog, &spare.name())?;
+        }
+        // It ends a segment behind whose end such parts may stand.
+        self.shared.wake_writer();
         for segment in before.personal_first..kept.personal_first {
             remove(catalog, &personal_name(segment))?;
         }

@@ -2,8 +2,13 @@
 //!
 //! At every moment one form of the segment is the truth. The personal file gets its name first,
 //! then the facts file: its name is what makes the segment sealed. Only when both names are durable
-//! is the live file removed. A crash in between leaves the live file with or without leftovers, or
-//! both forms whole; opening takes away what is not the truth.
+//! is the live file removed, or kept to become another segment (`spares.rs`). A crash in between
+//! leaves the live file with or without leftovers, or both forms whole; opening takes away what is
+//! not the truth.
+//!
+//! Compressing costs several times what committing does, so the thread gives way: it runs at a lower
+//! priority and rests between two pieces, the less the more segments wait for it ([`rest`]). So a
+//! burst is written first and sealed later, and what is written steadily is sealed as fast.
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
@@ -25,6 +30,22 @@ use crate::shared::{hold, wait_timeout};
 
 /// How long a segment that could not be sealed is left alone.
 const RETRY: Duration = Duration::from_secs(10);
+/// The thread's niceness: where all processors are busy it has about a third of what another thread
+/// has, and never nothing.
+const NICENESS: i32 = 5;
+/// With at most so many finished segments that are not sealed the thread takes its time.
+const FEW_BEHIND: u32 = 4;
+/// With more than this many it does not rest at all.
+const MANY_BEHIND: u32 = 8;
+
+/// How long to rest after a piece of work, with so many segments to seal.
+fn rest(work: Duration, behind: u32) -> Duration {
+    match behind {
+        0..=FEW_BEHIND => work * 3,
+        ..=MANY_BEHIND => work,
+        _ => Duration::ZERO,
+    }
+}
 
 /// Seals finished segments, oldest first.
 pub(crate) struct Sealing {
@@ -54,6 +75,8 @@ impl Sealing {
 
     /// The thread: seals what is finished, and waits for more.
     pub(crate) fn run(&self) {
+        // A system that does not let it be nice has it as it is.
+        rustix::process::setpriority_process(None, NICENESS).unwrap_or_default();
         let mut seen = 0;
         while !self.stopped() {
             let begun = self.catalog.last_begun();
@@ -83,7 +106,7 @@ impl Sealing {
         hold(&self.failure).clone()
     }
 
-    /// Seals every finished segment; with `gently` it leaves the processor to others half the time.
+    /// Seals every finished segment; with `gently` it leaves the processor to others in between.
     pub(crate) fn seal_finished(&self, gently: bool) -> Result<u32, ReadError> {
         let _one_at_a_time = hold(&self.one_at_a_time);
         let segments = self.catalog.segments();
@@ -118,11 +141,26 @@ impl Sealing {
         };
         publish().map_err(|error| io_error("publish", &facts_name(segment), error))?;
         self.catalog.sealed(segment);
-        let remove = || {
-            disk.remove(&dir.join(live_name(segment)))?;
-            disk.sync_dir(dir)
+        self.give_up_live(segment)
+            .map_err(|error| io_error("remove", &live_name(segment), error))
+    }
+
+    /// Removes the live file, or keeps it to be used again.
+    fn give_up_live(&self, segment: u32) -> io::Result<()> {
+        let (disk, dir) = (&*self.catalog.disk, &self.catalog.dir);
+        let live = dir.join(live_name(segment));
+        let Some(spare) = self.catalog.spares.wanted(segment) else {
+            disk.remove(&live)?;
+            return disk.sync_dir(dir);
         };
-        remove().map_err(|error| io_error("remove", &live_name(segment), error))
+        let path = dir.join(spare.name());
+        disk.rename(&live, &path)?;
+        disk.sync_dir(dir)?;
+        if !self.catalog.spares.put(spare) {
+            disk.remove(&path)?;
+            disk.sync_dir(dir)?;
+        }
+        Ok(())
     }
 
     /// Writes and syncs both files under their temporary names.
@@ -161,7 +199,8 @@ impl Sealing {
                 Step::Stopped(offset) => from = offset,
             }
             if gently {
-                self.pause(began.elapsed());
+                let behind = self.catalog.last_begun().saturating_sub(segment);
+                self.pause(rest(began.elapsed(), behind));
             }
             if self.stopped() {
                 return Err(failed(io::ErrorKind::Interrupted.into()));

@@ -1,28 +1,33 @@
 //! Making a segment ready, and beginning it.
 
 use std::io::{self, IoSlice};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use crate::disk::{Disk, DiskFile};
+use crate::catalog::Catalog;
+use crate::disk::{Access, Disk, DiskFile};
 use crate::format::{Header, Kind, Start, TRAILER, Tail, live_name};
 use crate::options::Housekeeping;
 use crate::shared::{Shared, hold};
+use crate::spares::Spare;
 
-/// A segment file of zeros, durable under its name, that holds no block yet.
+/// A segment file, durable under its name, that holds no block of its segment yet: zeros, or what a
+/// former life has left.
 pub(crate) struct Prepared {
     pub(crate) segment: u32,
     pub(crate) capacity: u32,
+    /// The oldest segment whose bytes may stand in the file; its own number if it holds zeros.
+    pub(crate) oldest: u32,
     pub(crate) file: Arc<dyn DiskFile>,
 }
 
-/// Makes a segment file. This is the only place that can run out of space.
+/// Makes a new segment file. This is the only place that can run out of space.
 ///
 /// It is filled with zeros, so that a commit changes nothing but data and one `fdatasync` has no
-/// metadata to write, and so that a torn block shows. A finished segment is never used again as a
-/// new one, although that is faster: old personal data would outlive its retention.
+/// metadata to write. Space that is only reserved would not do: the first write to it changes the
+/// file's extents, and receipts were lost that way.
 pub(crate) fn prepare(
     disk: &dyn Disk,
     dir: &Path,
@@ -58,6 +63,46 @@ pub(crate) fn prepare(
     Ok(Prepared {
         segment,
         capacity,
+        oldest: segment,
+        file,
+    })
+}
+
+/// Makes a segment file of a spare one if there is any, else a new one.
+fn prepare_or_reuse(
+    catalog: &Catalog,
+    (segment, capacity): (u32, u32),
+    stop: &AtomicBool,
+) -> io::Result<Prepared> {
+    let (disk, dir) = (&*catalog.disk, &catalog.dir);
+    if let Some(spare) = catalog.spares.take() {
+        if let Ok(prepared) = reuse(disk, dir, (segment, capacity), spare) {
+            return Ok(prepared);
+        }
+        remove_if_there(disk, &dir.join(spare.name()))?;
+    }
+    prepare(disk, dir, segment, capacity, stop)
+}
+
+/// Gives a spare file its new name, durably before its first block: a block behind a name that a
+/// power cut takes back would be lost.
+fn reuse(
+    disk: &dyn Disk,
+    dir: &Path,
+    (segment, capacity): (u32, u32),
+    spare: Spare,
+) -> io::Result<Prepared> {
+    let path = dir.join(live_name(segment));
+    disk.rename(&dir.join(spare.name()), &path)?;
+    disk.sync_dir(dir)?;
+    let file = disk.open(&path, Access::Write)?;
+    if file.len()? != u64::from(capacity) {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    Ok(Prepared {
+        segment,
+        capacity,
+        oldest: spare.oldest,
         file,
     })
 }
@@ -140,6 +185,7 @@ pub(crate) fn begin(
         capacity,
         previous_end: before.end,
         partitions,
+        recycled: prepared.oldest != prepared.segment,
     };
     let tail = Tail {
         segment: prepared.segment,
@@ -154,8 +200,7 @@ pub(crate) fn begin(
 
 /// Makes the next segment ready while the present one is written.
 pub(crate) struct Preparer {
-    disk: Arc<dyn Disk>,
-    dir: PathBuf,
+    catalog: Arc<Catalog>,
     state: Mutex<State>,
     changed: Condvar,
     stop: AtomicBool,
@@ -170,10 +215,9 @@ struct State {
 }
 
 impl Preparer {
-    pub(crate) fn new(disk: Arc<dyn Disk>, dir: PathBuf, shared: &Shared) -> Preparer {
+    pub(crate) fn new(catalog: Arc<Catalog>, shared: &Shared) -> Preparer {
         Preparer {
-            disk,
-            dir,
+            catalog,
             state: Mutex::default(),
             changed: Condvar::new(),
             stop: AtomicBool::new(false),
@@ -196,8 +240,8 @@ impl Preparer {
     pub(crate) fn take(&self) -> io::Result<Prepared> {
         let mut state = hold(&self.state);
         if self.inline {
-            let (segment, capacity) = state.wanted.ok_or(io::ErrorKind::InvalidInput)?;
-            return prepare(&*self.disk, &self.dir, segment, capacity, &self.stop);
+            let wanted = state.wanted.ok_or(io::ErrorKind::InvalidInput)?;
+            return prepare_or_reuse(&self.catalog, wanted, &self.stop);
         }
         loop {
             match state.ready.take() {
@@ -212,6 +256,15 @@ impl Preparer {
                 }
                 None => state = crate::shared::wait(&self.changed, state),
             }
+        }
+    }
+
+    /// Makes a segment anew that was made of a file which may hold bytes older than segment `first`.
+    pub(crate) fn drop_older(&self, first: u32) {
+        let mut state = hold(&self.state);
+        if matches!(&state.ready, Some(Ok(prepared)) if prepared.oldest < first) {
+            state.ready = None;
+            self.changed.notify_all();
         }
     }
 
@@ -233,15 +286,15 @@ impl Preparer {
         let mut state = hold(&self.state);
         while !self.stop.load(Ordering::Relaxed) {
             let made = matches!(state.ready, Some(Ok(_)));
-            let Some((segment, capacity)) = state.wanted.filter(|_| !made) else {
+            let Some(wanted) = state.wanted.filter(|_| !made) else {
                 state = crate::shared::wait(&self.changed, state);
                 continue;
             };
             drop(state);
-            let made = prepare(&*self.disk, &self.dir, segment, capacity, &self.stop);
+            let made = prepare_or_reuse(&self.catalog, wanted, &self.stop);
             let failed = made.is_err();
             state = hold(&self.state);
-            if state.wanted == Some((segment, capacity)) {
+            if state.wanted == Some(wanted) {
                 state.ready = Some(made);
                 self.changed.notify_all();
                 shared.wake_writer();
@@ -251,10 +304,8 @@ impl Preparer {
             }
         }
         if let Some((segment, _)) = state.wanted {
-            drop(remove_if_there(
-                &*self.disk,
-                &self.dir.join(live_name(segment)),
-            ));
+            let path = self.catalog.dir.join(live_name(segment));
+            drop(remove_if_there(&*self.catalog.disk, &path));
         }
     }
 }

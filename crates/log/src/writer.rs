@@ -1,7 +1,8 @@
 //! The writer: gathers what all appenders have queued, writes it as one block, syncs once, and
 //! answers them all.
 //!
-//! A thread does that. With [`Durability::Os`], where a commit is no more than a write, an appender
+//! A thread does that, or a caller who waits for its commit anyway and finds nobody at the writer
+//! ([`Writer::commit_queued`]): two wake-ups less. With [`Durability::Os`], where a commit is no more than a write, an appender
 //! may do it for its own records ([`Writer::commit_here`]): then two threads less are woken. All
 //! that can take long (a sync, the next segment, a disk that refuses) is the writer's own thread's
 //! part, which holds the writer's lock meanwhile; appenders never wait for that lock. The sync that
@@ -16,6 +17,8 @@
 //!    follows. The session ends with it, so no sequence is ever given to two records.
 //! 3. The durable end moves only after a sync that returned without an error.
 
+mod segments;
+
 use std::io::{self, IoSlice};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -25,17 +28,33 @@ use crate::api::{AppendError, Committed, Cursor, Partition};
 use crate::appender::{Lane, Taken};
 use crate::catalog::Catalog;
 use crate::disk::DiskFile;
-use crate::format::{BLOCK_OVERHEAD, END_BLOCK_BYTES, Kind, TRAILER, Tail, position, stamp_frames};
+use crate::format::{Kind, TRAILER, Tail, position, stamp_frames};
 use crate::options::{Durability, Health};
 use crate::pace::{FEW_RECORDS, LEADER_PATIENCE, Pace, now};
-use crate::segment::{Author, Preparer, begin, behind, write_small_block};
+use crate::segment::{Author, Prepared, Preparer, behind};
 use crate::shared::{Shared, hold};
+
+pub(crate) use segments::is_full;
 
 /// The segment that is being written.
 pub(crate) struct Current {
     pub(crate) file: Arc<dyn DiskFile>,
     pub(crate) capacity: u32,
+    /// The oldest segment whose bytes may stand behind the end; its own number if those are zeros.
+    pub(crate) oldest: u32,
     pub(crate) records: u64,
+}
+
+impl Current {
+    /// A segment whose start block is durable.
+    pub(crate) fn begun(prepared: Prepared) -> Current {
+        Current {
+            file: prepared.file,
+            capacity: prepared.capacity,
+            oldest: prepared.oldest,
+            records: 0,
+        }
+    }
 }
 
 pub(crate) struct Writer {
@@ -66,6 +85,7 @@ pub(crate) fn run(writer: &Mutex<Writer>, shared: &Shared) -> Result<(), AppendE
         let taken = held.take_all(closing);
         held.heal();
         held.commit_all(taken);
+        held.let_go_of_the_past();
         held.wake_the_forgotten();
         if closing {
             return held.finish();
@@ -127,6 +147,19 @@ impl Writer {
             self.shared.wake_writer();
         }
         true
+    }
+
+    /// Commits everything that is queued, on the thread of a caller who would wait for it anyway.
+    /// Only with [`Durability::Sync`]: else the writer's thread may be syncing without the lock, and
+    /// no other may begin a segment meanwhile.
+    pub(crate) fn commit_queued(&mut self) {
+        let had_deadline = self.next_deadline().is_some();
+        let taken = self.take_all(false);
+        self.commit_all(taken);
+        if !had_deadline && self.next_deadline().is_some() {
+            // The thread sleeps without one.
+            self.shared.wake_writer();
+        }
     }
 
     /// When there is something to do even if nobody appends.
@@ -319,138 +352,6 @@ impl Writer {
             .advance(position(tail.segment, tail.end));
     }
 
-    /// Gives the present segment up and tries a fresh one at once.
-    fn fence(&mut self, what: &str, error: &io::Error) -> Arc<str> {
-        let why = self.give_up(what, error);
-        // A failure here is kept in the health, and `heal` tries again.
-        self.roll().unwrap_or_default();
-        why
-    }
-
-    /// Gives the present segment up: what was not synced in it is cut. `heal` finds a fresh one.
-    fn give_up(&mut self, what: &str, error: &io::Error) -> Arc<str> {
-        let why: Arc<str> =
-            format!("{what} of segment {} failed: {error}", self.written.segment).into();
-        self.current = None;
-        self.written = self.synced;
-        self.pace.retry_at = now();
-        self.shared.set_health(Health::Fenced(why.clone()));
-        why
-    }
-
-    /// Whether the present segment and session have room for a block.
-    fn has_room(&self, bytes: usize, records: u32) -> bool {
-        let needed = bytes + BLOCK_OVERHEAD + END_BLOCK_BYTES;
-        let room = self.current.as_ref().map_or(0, |current| {
-            current.capacity.saturating_sub(self.written.end) as usize
-        });
-        needed <= room && self.has_sequences(records)
-    }
-
-    fn has_sequences(&self, records: u32) -> bool {
-        let last = self.sequences.iter().max().copied().unwrap_or(0);
-        last.checked_add(records).is_some()
-    }
-
-    /// A segment with room for a block, the present one or the next.
-    fn make_room(&mut self, bytes: usize, records: u32) -> Result<Arc<dyn DiskFile>, AppendError> {
-        if let Some(current) = &self.current {
-            if self.has_room(bytes, records) {
-                return Ok(current.file.clone());
-            }
-        } else if let Some(refusal) = self.shared.health().refusal() {
-            // Fenced: `heal` has just tried, or will when its time has come.
-            return Err(refusal);
-        }
-        if self.written != self.synced
-            && let Some(file) = self.current.as_ref().map(|current| current.file.clone())
-        {
-            self.sync(&*file).map_err(AppendError::Down)?;
-        }
-        if !self.has_sequences(records) {
-            self.end_session();
-        }
-        self.roll()?;
-        let current = self.current.as_ref().ok_or(AppendError::Full)?;
-        Ok(current.file.clone())
-    }
-
-    /// Begins the next segment behind the synced end of the present one.
-    fn roll(&mut self) -> Result<(), AppendError> {
-        self.pace.retry_at = now() + self.shared.options.retry_interval;
-        let prepared = self
-            .preparer
-            .take()
-            .map_err(|error| self.refuse("prepare", &error))?;
-        // From here on the present segment is over, whatever happens: the start block that ends it
-        // may be durable even if writing it fails.
-        let finished = self.current.take();
-        if finished.is_none() {
-            self.end_session();
-        }
-        let options = &self.shared.options;
-        let stamp = ((options.clock_ms)(), options.partitions);
-        let tail = match begin(&prepared, self.author, self.synced, stamp) {
-            Ok(tail) => tail,
-            Err(error) => {
-                self.preparer.request(prepared.segment, prepared.capacity);
-                return Err(self.refuse("begin", &error));
-            }
-        };
-        if let Some(finished) = finished {
-            // For the space only: the start block has said that nothing behind the end counts.
-            finished
-                .file
-                .set_len(u64::from(self.synced.end))
-                .unwrap_or_default();
-        }
-        self.catalog.began(tail.segment);
-        (self.written, self.synced) = (tail, tail);
-        let (file, capacity) = (prepared.file, prepared.capacity);
-        self.current = Some(Current {
-            file,
-            capacity,
-            records: 0,
-        });
-        self.preparer
-            .request(tail.segment + 1, options.segment_bytes);
-        self.shared.set_health(Health::Writable);
-        Ok(())
-    }
-
-    /// Sets the health after a refusal of the disk, and says what to tell appenders.
-    fn refuse(&self, what: &str, error: &io::Error) -> AppendError {
-        let health = if is_full(error) {
-            Health::Full
-        } else {
-            let segment = self.written.segment + 1;
-            Health::Fenced(format!("{what} of segment {segment} failed: {error}").into())
-        };
-        self.shared.set_health(health.clone());
-        health.refusal().unwrap_or(AppendError::Full)
-    }
-
-    /// Draws a new session: sequences begin again.
-    fn end_session(&mut self) {
-        // Without random numbers a session still must not be used twice.
-        self.author.session =
-            (self.shared.options.draw)().unwrap_or_else(|_| self.author.session.wrapping_add(1));
-        self.sequences.fill(0);
-    }
-
-    /// Tries to get a log that cannot write going again, when it is time or a segment is there.
-    fn heal(&mut self) {
-        let sick = matches!(self.shared.health(), Health::Full | Health::Fenced(_));
-        if !sick || now() < self.pace.retry_at {
-            return;
-        }
-        self.pace.retry_at = now() + self.shared.options.retry_interval;
-        if self.preparer.may_have_one() {
-            // A failure has set the health.
-            self.roll().unwrap_or_default();
-        }
-    }
-
     /// Wakes the waiters whose leader was woken a while ago and has not passed it on.
     fn wake_the_forgotten(&mut self) {
         let now = now();
@@ -463,46 +364,4 @@ impl Writer {
             waits
         });
     }
-
-    /// Writes the end block, so that the next opening knows that nothing is missing.
-    fn finish(&mut self) -> Result<(), AppendError> {
-        for (_, batch) in self.pace.completed.drain(..) {
-            batch.wake_rest();
-        }
-        let Some(current) = self.current.take() else {
-            return self.shut(Ok(()));
-        };
-        let header = self.author.header(Kind::End, self.written, self.synced.end);
-        let ended = write_small_block(&*current.file, header, &current.records.to_le_bytes())
-            .and_then(|tail| current.file.sync_data().map(|()| tail));
-        let outcome = match ended {
-            Ok(tail) => {
-                self.shared
-                    .durable
-                    .advance(position(tail.segment, tail.end));
-                // For the space only: what lies behind the end block is zeros.
-                current
-                    .file
-                    .set_len(u64::from(tail.end))
-                    .unwrap_or_default();
-                Ok(())
-            }
-            Err(error) => Err(AppendError::Indeterminate(
-                format!("closing the log failed: {error}").into(),
-            )),
-        };
-        self.shut(outcome)
-    }
-
-    fn shut(&self, outcome: Result<(), AppendError>) -> Result<(), AppendError> {
-        self.shared.set_health(Health::Closed);
-        self.shared.durable.close();
-        outcome
-    }
-}
-
-/// No space, no quota, no inodes, or a limit on the file's size: it may pass.
-pub(crate) fn is_full(error: &io::Error) -> bool {
-    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }

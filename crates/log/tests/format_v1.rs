@@ -2,7 +2,8 @@
 //! and the same calls must still write the same bytes.
 //!
 //! A new version gets a fixture of its own beside this one, and this one stays. To make a fixture,
-//! run this test with `TOLLGATE_WRITE_FIXTURE=1`; it writes to `tests/fixtures/v1`.
+//! run this test with `TOLLGATE_WRITE_FIXTURE=1`; it writes to `tests/fixtures/v1`, and a log whose
+//! last file was another segment before, to `tests/fixtures/v1-used-again`.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -17,8 +18,10 @@ use tollgate_log::{
     SegmentLog,
 };
 
-fn fixture() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1")
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(name)
 }
 
 fn options() -> Options {
@@ -80,35 +83,95 @@ fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
-#[test]
-fn version_1_is_written_as_ever() {
-    let dir = tempfile::tempdir().unwrap();
-    write(dir.path());
+/// Sealed segments, and one left by a killed writer in a file that was another segment before.
+fn write_used_again(dir: &Path) {
+    let (log, _) = SegmentLog::open(Arc::new(RealDisk), dir, options()).unwrap();
+    for number in 0..USED_AGAIN {
+        let personal = format!("personal {number} {}", "p".repeat(200));
+        append(
+            &log.appender(),
+            number % 4,
+            &facts_used_again(number),
+            &personal,
+        );
+        log.seal_finished().unwrap();
+    }
+    let names = files(dir).into_keys();
+    let last = dir.join(
+        names
+            .filter(|name| name.ends_with(".live"))
+            .next_back()
+            .unwrap(),
+    );
+    let left = std::fs::read(&last).unwrap();
+    drop(log);
+    std::fs::write(&last, left).unwrap();
+    std::fs::remove_file(dir.join("LOCK")).unwrap();
+}
+
+const USED_AGAIN: u16 = 14;
+
+fn facts_used_again(number: u16) -> String {
+    format!("facts {number} {}", "f".repeat(200))
+}
+
+fn compare(now: &Path, name: &str) {
     if std::env::var_os("TOLLGATE_WRITE_FIXTURE").is_some() {
-        std::fs::create_dir_all(fixture()).unwrap();
-        for (name, content) in files(dir.path()) {
-            std::fs::write(fixture().join(name), content).unwrap();
+        std::fs::create_dir_all(fixture(name)).unwrap();
+        for (file, content) in files(now) {
+            std::fs::write(fixture(name).join(file), content).unwrap();
         }
     }
-    let (now, then) = (files(dir.path()), files(&fixture()));
+    let (now, then) = (files(now), files(&fixture(name)));
     assert_eq!(
         now.keys().collect::<Vec<_>>(),
         then.keys().collect::<Vec<_>>()
     );
-    for (name, content) in &now {
+    for (file, content) in &now {
         // What zstd makes of the same bytes may change with its version; reading it may not.
-        let compressed = name.ends_with(".facts") || name.ends_with(".personal");
+        let compressed = file.ends_with(".facts") || file.ends_with(".personal");
         assert!(
-            compressed || *content == then[name],
-            "{name} is written otherwise"
+            compressed || *content == then[file],
+            "{file} is written otherwise"
         );
     }
 }
 
 #[test]
+fn version_1_is_written_as_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path());
+    compare(dir.path(), "v1");
+    let dir = tempfile::tempdir().unwrap();
+    write_used_again(dir.path());
+    compare(dir.path(), "v1-used-again");
+}
+
+#[test]
+fn a_used_file_of_version_1_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, content) in files(&fixture("v1-used-again")) {
+        if name.ends_with(".live") {
+            assert_eq!(content[72 + 18], 1, "{name} was another segment before");
+        }
+        std::fs::write(dir.path().join(name), content).unwrap();
+    }
+    let (log, recovery) = SegmentLog::open(Arc::new(RealDisk), dir.path(), options()).unwrap();
+    assert!(!recovery.clean && recovery.cut_bytes == 0 && recovery.mended_bits == 0);
+    let mut reader = log.reader(PartitionSet::all(), ReadFrom::Start).unwrap();
+    let found = read_on(&mut reader, ReadBudget::default());
+    let found: Vec<String> = found
+        .into_iter()
+        .map(|record| String::from_utf8(record.facts).unwrap())
+        .collect();
+    let expected: Vec<String> = (0..USED_AGAIN).map(facts_used_again).collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
 fn version_1_is_read() {
     let dir = tempfile::tempdir().unwrap();
-    for (name, content) in files(&fixture()) {
+    for (name, content) in files(&fixture("v1")) {
         std::fs::write(dir.path().join(name), content).unwrap();
     }
     let (log, recovery) = SegmentLog::open(Arc::new(RealDisk), dir.path(), options()).unwrap();

@@ -1,4 +1,5 @@
-//! Rounds of records that the one who flushes them writes, with [`Durability::Os`].
+//! Who writes: the one who flushes a round, with [`Durability::Os`], and the one who waits for a
+//! commit.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -14,8 +15,8 @@ use std::time::Duration;
 
 use tollgate_log::conformance::{block_on, read_all};
 use tollgate_log::{
-    Access, Append, AppendError, Commit, Committed, Disk, DiskFile, Durability, Health, LockError,
-    Log, NewRecord, Options, Partition, PartitionSet, ReadFrom, RealDisk, SegmentLog,
+    Access, Append, AppendError, Appender, Commit, Committed, Disk, DiskFile, Durability, Health,
+    LockError, Log, NewRecord, Options, Partition, PartitionSet, ReadFrom, RealDisk, SegmentLog,
 };
 
 /// A disk on which the writes of one thread are counted, and fail on demand.
@@ -240,4 +241,88 @@ fn what_was_gathered_before_the_end_is_answered() {
         Err(AppendError::Closed)
     ));
     assert_eq!(facts(&log), ["last"]);
+}
+
+fn commit(appender: &Appender, facts: &str) -> Result<Committed, AppendError> {
+    appender.commit(&[NewRecord {
+        partition: Partition(3),
+        facts: facts.as_bytes(),
+        personal: b"somebody",
+    }])
+}
+
+#[test]
+fn who_waits_for_a_commit_makes_it() {
+    const COMMITS: usize = 100;
+    for durability in [Durability::Sync, Durability::Os] {
+        let (dir, disk) = (tempfile::tempdir().unwrap(), Watched::new());
+        let options = Options {
+            durability,
+            sync_interval: Duration::from_millis(1),
+            ..Options::default()
+        };
+        let (log, _) = SegmentLog::open(Arc::new(disk.clone()), dir.path(), options).unwrap();
+        let appender = log.appender();
+        let before = disk.writes.load(Ordering::SeqCst);
+        let mut expected = Vec::new();
+        for number in 0..COMMITS {
+            // What others have queued comes along.
+            let beside = gather(&log.appender(), &format!("{number} beside")).unwrap();
+            let committed = commit(&appender, &number.to_string()).unwrap();
+            if durability == Durability::Sync {
+                assert!(log.durable() >= committed.cursor);
+                block_on(beside).unwrap();
+            }
+            expected.extend([format!("{number} beside"), number.to_string()]);
+        }
+        let writes = disk.writes.load(Ordering::SeqCst) - before;
+        assert!(writes > COMMITS / 2, "{writes} writes of {COMMITS} commits");
+        log.close().unwrap();
+        let mut found = facts(&log);
+        found.sort();
+        expected.sort();
+        assert_eq!(found, expected);
+        assert_eq!(commit(&appender, "late"), Err(AppendError::Closed));
+    }
+}
+
+#[test]
+fn many_who_wait_are_all_answered() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Watched::new());
+    let (log, _) = SegmentLog::open(Arc::new(disk), dir.path(), Options::default()).unwrap();
+    thread::scope(|scope| {
+        for thread in 0..8 {
+            let appender = log.appender();
+            scope.spawn(move || {
+                for number in 0..50 {
+                    commit(&appender, &format!("{thread}.{number}")).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(facts(&log).len(), 400);
+}
+
+#[test]
+fn a_commit_that_fails_here_fences_the_segment_and_the_next_goes_on() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Watched::new());
+    let (log, _) =
+        SegmentLog::open(Arc::new(disk.clone()), dir.path(), Options::default()).unwrap();
+    let appender = log.appender();
+    commit(&appender, "a").unwrap();
+    disk.fails.store(true, Ordering::SeqCst);
+    // Now and then the log's own thread writes, whose writes do not fail.
+    let failed = (0..1000).find_map(|_| commit(&appender, "b").err());
+    assert!(
+        matches!(failed, Some(AppendError::Indeterminate(_))),
+        "{failed:?}"
+    );
+    disk.fails.store(false, Ordering::SeqCst);
+    while log.health() != Health::Writable {
+        thread::sleep(Duration::from_millis(1));
+    }
+    commit(&appender, "c").unwrap();
+    log.close().unwrap();
+    let found = facts(&log);
+    assert_eq!((&*found[0], &**found.last().unwrap()), ("a", "c"));
 }

@@ -29,7 +29,7 @@ pub struct FlipTotals {
 pub fn bit_flips(seed: u64, tier: Tier) -> FlipTotals {
     let mut totals = FlipTotals::default();
     let size = if tier == Tier::Short { 3 } else { 60 };
-    for shape in [Shape::Closed, Shape::Left, Shape::Sealed] {
+    for shape in [Shape::Closed, Shape::Left, Shape::Sealed, Shape::UsedAgain] {
         let image = make(seed, shape, size);
         match open_and_read(&image, seed) {
             Ok(expected) => flip_all(&image, seed, &expected, &mut totals),
@@ -49,6 +49,8 @@ enum Shape {
     Closed,
     Left,
     Sealed,
+    /// Left, with a file that was another segment before.
+    UsedAgain,
 }
 
 /// A log of a few records in the given shape.
@@ -82,7 +84,10 @@ fn make(seed: u64, shape: Shape, size: usize) -> Image {
         return Image::default();
     };
     fill(&log);
-    if shape == Shape::Left {
+    if shape == Shape::UsedAgain {
+        use_again(&log, size);
+    }
+    if matches!(shape, Shape::Left | Shape::UsedAgain) {
         return disk.image();
     }
     drop(log);
@@ -102,6 +107,29 @@ fn make(seed: u64, shape: Shape, size: usize) -> Image {
         }
     }
     disk.image()
+}
+
+/// Appends until a file is used again, and leaves a small block before the bytes of its former life.
+fn use_again(log: &SegmentLog, size: usize) {
+    let large = "x".repeat(500);
+    for number in 0..4 {
+        if number == 3 {
+            drop(log.seal_finished());
+        }
+        let record = NewRecord {
+            partition: Partition(0),
+            facts: large.as_bytes(),
+            personal: large.as_bytes(),
+        };
+        drop(log.appender().append(record).map(block_on));
+    }
+    let small = "f".repeat(size);
+    let record = NewRecord {
+        partition: Partition(1),
+        facts: small.as_bytes(),
+        personal: b"personal",
+    };
+    drop(log.appender().append(record).map(block_on));
 }
 
 fn flip_all(image: &Image, seed: u64, expected: &[Record], totals: &mut FlipTotals) {

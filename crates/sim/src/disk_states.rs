@@ -134,6 +134,7 @@ fn runs(tier: Tier) -> Vec<Vec<Step>> {
         vec![One(30), FailSyncs(2), Three(31), Reopen],
         vec![Three(1), FailSyncs(1), Three(2), Abandon],
     ];
+    runs.extend(recycling_runs());
     if tier == Tier::Long {
         for size in [0, 1, 33, 77, 128, 199] {
             runs.push(vec![One(size), Three(size), One(size), Three(size)]);
@@ -167,10 +168,33 @@ fn runs(tier: Tier) -> Vec<Vec<Step>> {
     runs
 }
 
+/// Runs in which the file of a sealed segment becomes another segment: the blocks of its former life
+/// stand behind, between and under the new ones.
+fn recycling_runs() -> Vec<Vec<Step>> {
+    use Step::{Abandon, Expire, FailSyncs, One, Reopen, Seal, Three};
+    let used_again = [Three(180), Three(180), Three(180), Seal, Three(60)];
+    let then = |steps: &[Step]| [&used_again[..], steps].concat();
+    vec![
+        then(&[One(5), One(5), Abandon, One(3)]),
+        then(&[One(60), FailSyncs(1), One(8), Reopen]),
+        then(&[Three(180), Seal, Expire, One(7), One(60), Abandon]),
+    ]
+}
+
 /// Runs of a log that answers before it syncs: several blocks are then not durable at once.
 fn unsynced_runs() -> Vec<Vec<Step>> {
-    use Step::{Abandon, FailSyncs, One, Reopen, Three};
+    use Step::{Abandon, FailSyncs, One, Reopen, Seal, Three};
     vec![
+        vec![
+            Three(180),
+            Three(180),
+            Three(180),
+            Seal,
+            Three(60),
+            One(5),
+            One(6),
+            Abandon,
+        ],
         vec![One(5), One(6), Three(7), Abandon],
         vec![Three(180), Three(100), One(1), Reopen],
         vec![One(9), FailSyncs(1), Three(180), Three(180)],

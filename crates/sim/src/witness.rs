@@ -83,7 +83,7 @@ pub fn read(dir: &Path, mut visit: impl FnMut(Seen<'_>)) -> Result<(), WitnessEr
     let mut sequences: BTreeMap<(u64, u16), Vec<u32>> = BTreeMap::new();
     for (number, segment) in &segments {
         let end = match segments.get(&(number + 1)) {
-            Some(next) => next.previous_end()?,
+            Some(next) => next.previous_end(number + 1)?,
             None => None,
         };
         let mut each = |seen: Seen<'_>| {
@@ -113,9 +113,9 @@ enum Segment {
 
 impl Segment {
     /// Where the segment before this one ended; none if this one was prepared and never begun.
-    fn previous_end(&self) -> Result<Option<u32>, WitnessError> {
+    fn previous_end(&self, number: u32) -> Result<Option<u32>, WitnessError> {
         match self {
-            Segment::Live(path) => live::previous_end(path),
+            Segment::Live(path) => live::previous_end(path, number),
             Segment::Sealed { facts, .. } => sealed::previous_end(facts).map(Some),
         }
     }

@@ -93,7 +93,7 @@ impl Writer {
         let appender = log.appender();
         let mut dice = StdRng::seed_from_u64(self.seed ^ u64::from(thread) << 48);
         for round in 0u32.. {
-            let mut waiting = Vec::new();
+            let (mut waiting, mut receipts) = (Vec::new(), Vec::new());
             for number in 0..self.batch {
                 let id = id(self.seed, thread, round.wrapping_mul(self.batch) + number);
                 let facts = [&id[..], &vec![7; dice.random_range(0..200)]].concat();
@@ -104,8 +104,12 @@ impl Writer {
                     facts: &facts,
                     personal: &personal,
                 };
-                // Both ways into the log, in turn.
-                let taken = if round % 2 == 0 {
+                // All ways into the log, in turn.
+                if round % 3 == 2 {
+                    receipts.extend(appender.commit(&[record]).ok().map(|_| hex(&id)));
+                    continue;
+                }
+                let taken = if round % 3 == 0 {
                     appender.append(record)
                 } else {
                     appender.gather(record)
@@ -117,7 +121,6 @@ impl Writer {
                 }
             }
             appender.flush();
-            let mut receipts = Vec::new();
             for (id, commit) in waiting {
                 if wait(commit).is_ok() {
                     receipts.push(hex(&id));

@@ -246,3 +246,87 @@ fn a_broken_middle_is_named_and_never_cut() {
         );
     }
 }
+
+/// Fills segments and seals them until the file of one is used again.
+fn use_again(disk: &SimDisk, log: &SegmentLog) -> Vec<String> {
+    let live = |path: &Path| path.extension().is_some_and(|form| form == "live");
+    let used_again = || {
+        let renamed = |op: &&Op| matches!(op, Op::Rename(_, to, _) if live(to));
+        disk.ops().iter().filter(renamed).count()
+    };
+    let before = used_again();
+    let mut receipts = Vec::new();
+    while used_again() == before {
+        let facts = format!("{} {}", receipts.len(), "x".repeat(300));
+        append(log, &facts).unwrap();
+        receipts.push(facts);
+        log.seal_finished().unwrap();
+    }
+    receipts
+}
+
+#[test]
+fn a_used_file_whose_sync_has_failed_is_never_used_again() {
+    let disk = SimDisk::new(Image::default(), Fault::None);
+    let log = open(&disk, options(1));
+    let mut receipts = use_again(&disk, &log);
+    append(&log, "in a used file").unwrap();
+    receipts.push("in a used file".to_owned());
+    disk.set_fault(Fault::FailingSyncs { from: 0, count: 1 });
+    let failed = append(&log, "not durable");
+    assert!(
+        matches!(failed, Err(AppendError::Indeterminate(_))),
+        "{failed:?}"
+    );
+    disk.set_fault(Fault::None);
+    for _ in 0..3 {
+        receipts.extend(use_again(&disk, &log));
+    }
+    assert_eq!(facts(&log), receipts);
+    let ops = disk.ops();
+    let failed = ops.iter().position(|op| matches!(op, Op::SyncFailed(_)));
+    let Op::SyncFailed(fenced) = ops[failed.unwrap()] else {
+        unreachable!()
+    };
+    let touched = |op: &&Op| match op {
+        Op::Write(file, ..) | Op::Sync(file) | Op::Rename(_, _, file) => *file == fenced,
+        _ => false,
+    };
+    let after = &ops[failed.unwrap()..];
+    assert_eq!(after.iter().find(touched), None, "the file was used again");
+    drop(log);
+    assert_eq!(facts(&open(&disk, options(2))), receipts);
+}
+
+#[test]
+fn a_full_disk_does_not_stop_a_log_that_uses_its_files_again() {
+    let disk = SimDisk::new(Image::default(), Fault::None);
+    let retry_interval = Duration::from_millis(20);
+    let options = Options {
+        retry_interval,
+        ..options(1)
+    };
+    let log = open(&disk, options);
+    let mut receipts = use_again(&disk, &log);
+    disk.set_fault(Fault::Full);
+    for _ in 0..5 {
+        receipts.extend(use_again(&disk, &log));
+    }
+    assert_eq!(facts(&log), receipts, "nothing new had to be reserved");
+    // Without sealing there is nothing to use again.
+    let refused = loop {
+        let facts = format!("{} {}", receipts.len(), "x".repeat(300));
+        match append(&log, &facts) {
+            Ok(()) => receipts.push(facts),
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!(refused, AppendError::Full);
+    disk.set_fault(Fault::None);
+    while log.health() != Health::Writable {
+        std::thread::sleep(retry_interval);
+    }
+    append(&log, "later").unwrap();
+    receipts.push("later".to_owned());
+    assert_eq!(facts(&log), receipts);
+}

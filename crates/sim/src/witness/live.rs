@@ -72,9 +72,10 @@ pub(super) fn read(
     Ok(())
 }
 
-/// Where the segment before ended, by this segment's start block.
-pub(super) fn previous_end(path: &Path) -> Result<Option<u32>, WitnessError> {
-    let start = block_at(&open(path)?, path, 0)?;
+/// Where the segment before ended, by this segment's start block. The file may be another segment's
+/// that was to become this one.
+pub(super) fn previous_end(path: &Path, number: u32) -> Result<Option<u32>, WitnessError> {
+    let start = block_at(&open(path)?, path, 0)?.filter(|block| block.segment == number);
     Ok(start.as_ref().and_then(Block::previous_end))
 }
 
@@ -118,8 +119,9 @@ fn block_at(file: &File, path: &Path, offset: u32) -> Result<Option<Block>, Witn
     let mut bytes = vec![0; payload_bytes as usize + TRAILER.len()];
     file.read_exact_at(&mut bytes, at + HEADER_BYTES as u64)
         .map_err(io)?;
-    let trailer = bytes.split_off(payload_bytes as usize);
-    let whole = trailer == TRAILER && crc32c(&[&bytes]) == payload_crc;
+    // The last four bytes help to judge a tear; a block that lacks nothing else is whole.
+    bytes.truncate(payload_bytes as usize);
+    let whole = crc32c(&[&bytes]) == payload_crc;
     block.payload = bytes;
     Ok(whole.then_some(block))
 }
