@@ -180,8 +180,8 @@ enum Way {
     /// As an edge does: the next records come while a commit is synced, never more than one commit
     /// of them. One long segment, as the raw loop has.
     Flow,
-    /// One caller who waits for each commit before it makes the next, as the raw loop does. One long
-    /// segment.
+    /// One caller who waits for each commit before it makes the next, as the raw loop does. One
+    /// long segment.
     Call,
     /// In flow, and segments of the default length are made, filled and sealed in the same time on
     /// the same processors.

@@ -126,7 +126,8 @@ impl Appender {
         commit.wait()
     }
 
-    /// Whether all that is queued was committed and synced here: not when somebody is at the writer.
+    /// Whether all that is queued was committed and synced here. Not when somebody is at the
+    /// writer.
     fn sync_here(&self) -> bool {
         let writer = self.writer.try_lock();
         writer.is_ok_and(|mut writer| {

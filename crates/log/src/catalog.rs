@@ -165,8 +165,8 @@ impl Catalog {
         }
     }
 
-    /// Whether the segment is sealed, here or by the process that writes the log: then its live file
-    /// may be gone, or be another segment by now.
+    /// Whether the segment is sealed, here or by the process that writes the log: then its live
+    /// file may be gone, or be another segment by now.
     pub(crate) fn sealed_meanwhile(&self, segment: u32) -> bool {
         match self.form(segment) {
             None => return false,

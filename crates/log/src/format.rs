@@ -156,8 +156,8 @@ impl Header {
     }
 }
 
-/// Splits a whole block into its payload, if the CRC says that it is what was written. The trailer only
-/// helps to tell how a block was torn: one that lacks nothing else is whole.
+/// Splits a whole block into its payload, if the CRC says that it is what was written. The trailer
+/// only helps to tell how a block was torn: one that lacks nothing else is whole.
 pub(crate) fn payload<'a>(header: &Header, block: &'a [u8]) -> Option<&'a [u8]> {
     let mut take = Take(block);
     take.bytes(HEADER_BYTES)?;

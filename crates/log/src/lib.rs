@@ -18,8 +18,8 @@
 //! facts and personal parts in separate files with separate retention; `sealed.rs` has those bytes.
 //!
 //! Records go the way of these modules: `appender` (encode, queue), `writer` (one block, one sync,
-//! one wake), `segment` and `spares` (prepare ahead, use files again), `recover` and `open` (find the
-//! end), `live` and `sealed` (read), `seal` and `retention` (compress, give up).
+//! one wake), `segment` and `spares` (prepare ahead, use files again), `recover` and `open` (find
+//! the end), `live` and `sealed` (read), `seal` and `retention` (compress, give up).
 
 mod api;
 mod appender;

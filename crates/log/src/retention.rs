@@ -65,8 +65,8 @@ impl SegmentLog {
     }
 
     /// Removes the personal parts of the sealed segments that end before `before`; readers get
-    /// `personal: None` from then on. Returns how many segments lost them. A live segment whose file
-    /// still has some of them behind its end is ended and cut by the writer, a moment later.
+    /// `personal: None` from then on. Returns how many segments lost them. A live segment whose
+    /// file still has some of them behind its end is ended and cut by the writer, a moment later.
     pub fn expire_personal(&self, before: Cursor) -> Result<u32, ReadError> {
         let _one_at_a_time = hold(&self.retention);
         let kept = self.catalog.kept();

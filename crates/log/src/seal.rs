@@ -6,9 +6,9 @@
 //! leaves the live file with or without leftovers, or both forms whole; opening takes away what is
 //! not the truth.
 //!
-//! Compressing costs several times what committing does, so the thread gives way: it runs at a lower
-//! priority and rests between two pieces, the less the more segments wait for it ([`rest`]). So a
-//! burst is written first and sealed later, and what is written steadily is sealed as fast.
+//! Compressing costs several times what committing does, so the thread gives way: it runs at a
+//! lower priority and rests between two pieces, the less the more segments wait for it ([`rest`]).
+//! So a burst is written first and sealed later, and what is written steadily is sealed as fast.
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};

@@ -259,7 +259,7 @@ impl Preparer {
         }
     }
 
-    /// Makes a segment anew that was made of a file which may hold bytes older than segment `first`.
+    /// Makes a segment anew whose file may hold bytes older than segment `first`.
     pub(crate) fn drop_older(&self, first: u32) {
         let mut state = hold(&self.state);
         if matches!(&state.ready, Some(Ok(prepared)) if prepared.oldest < first) {

@@ -7,8 +7,8 @@
 //!    only if no write and no sync of it has ever failed.
 //! 2. Every block names its segment under its checksum, so the blocks of a former life are nobody's
 //!    data; the start block says that such bytes may stand behind the end (`recover.rs`).
-//! 3. A reader that still holds the file finds foreign blocks in it, looks again, and goes on in the
-//!    sealed form (`read.rs`).
+//! 3. A reader that still holds the file finds foreign blocks in it, looks again, and goes on in
+//!    the sealed form (`read.rs`).
 //! 4. Personal parts do not outlive their retention in a spare, nor behind the end of the segment
 //!    that it has become: both know the oldest segment whose bytes they may hold. When retention
 //!    passes that one, spares are removed, and the live segment is ended and cut.

@@ -2,11 +2,11 @@
 //! answers them all.
 //!
 //! A thread does that, or a caller who waits for its commit anyway and finds nobody at the writer
-//! ([`Writer::commit_queued`]): two wake-ups less. With [`Durability::Os`], where a commit is no more than a write, an appender
-//! may do it for its own records ([`Writer::commit_here`]): then two threads less are woken. All
+//! ([`Writer::commit_queued`]): two wake-ups less. With [`Durability::Os`], where a commit is no
+//! more than a write, an appender may do it for its own records ([`Writer::commit_here`]), and all
 //! that can take long (a sync, the next segment, a disk that refuses) is the writer's own thread's
-//! part, which holds the writer's lock meanwhile; appenders never wait for that lock. The sync that
-//! is due now and then runs beside their writes.
+//! part; the sync that is due now and then runs beside their writes. Whoever commits holds the
+//! writer's lock meanwhile; appenders never wait for it.
 //!
 //! Invariants:
 //!
@@ -150,8 +150,8 @@ impl Writer {
     }
 
     /// Commits everything that is queued, on the thread of a caller who would wait for it anyway.
-    /// Only with [`Durability::Sync`]: else the writer's thread may be syncing without the lock, and
-    /// no other may begin a segment meanwhile.
+    /// Only with [`Durability::Sync`]: else the writer's thread may be syncing without the lock,
+    /// and no other may begin a segment meanwhile.
     pub(crate) fn commit_queued(&mut self) {
         let had_deadline = self.next_deadline().is_some();
         let taken = self.take_all(false);

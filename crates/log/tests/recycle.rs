@@ -200,8 +200,8 @@ fn personal_parts_do_not_outlive_their_retention_in_used_files() {
     assert_eq!(all(&log).last().unwrap().facts, b"goes on");
 }
 
-/// A log of used files as a killed process leaves it, with the file of the last segment, the byte at
-/// which its last block begins, and all its records.
+/// A log of used files as a killed process leaves it, with the file of the last segment, the byte
+/// at which its last block begins, and all its records.
 fn killed() -> (tempfile::TempDir, String, usize, Vec<Record>) {
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path());

@@ -109,7 +109,7 @@ fn make(seed: u64, shape: Shape, size: usize) -> Image {
     disk.image()
 }
 
-/// Appends until a file is used again, and leaves a small block before the bytes of its former life.
+/// Appends until a file is used again; leaves a small block before the bytes of its former life.
 fn use_again(log: &SegmentLog, size: usize) {
     let large = "x".repeat(500);
     for number in 0..4 {

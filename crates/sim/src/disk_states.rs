@@ -168,8 +168,8 @@ fn runs(tier: Tier) -> Vec<Vec<Step>> {
     runs
 }
 
-/// Runs in which the file of a sealed segment becomes another segment: the blocks of its former life
-/// stand behind, between and under the new ones.
+/// Runs in which the file of a sealed segment becomes another segment: the blocks of its former
+/// life stand behind, between and under the new ones.
 fn recycling_runs() -> Vec<Vec<Step>> {
     use Step::{Abandon, Expire, FailSyncs, One, Reopen, Seal, Three};
     let used_again = [Three(180), Three(180), Three(180), Seal, Three(60)];
