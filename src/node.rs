@@ -237,7 +237,8 @@ impl Ground {
         let log = Arc::new(open_log(&dir, config, clock.clone())?);
         let wiring = Arc::new(Wiring::default());
         let kept = snapshot::load(dir.path()).context("cannot read the control snapshot")?;
-        let sequencer = Sequencer::open(&log, config.node.partitions, kept, wiring.clone())?;
+        let sequencer = Sequencer::open(&log, config.node.partitions, kept, wiring.clone())
+            .with_context(|| format!("the log in {}", dir.log().display()))?;
         check_clock(options, &sequencer, clock)?;
         let faults = Faults::default();
         let worker = match options.process {

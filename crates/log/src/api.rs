@@ -323,12 +323,12 @@ pub enum ReadError {
     #[error("{0}")]
     Damaged(#[from] Damage),
     /// The disk refused.
-    #[error("{context}: {source}")]
+    #[error("{context}: {error}")]
     Io {
-        /// What was being done to which file.
+        /// What was being done to which file, and where in it.
         context: String,
-        /// What the system said.
-        source: std::io::Error,
+        /// What the system said; part of the message, so not told again as its source.
+        error: std::io::Error,
     },
 }
 

@@ -189,7 +189,7 @@ impl Catalog {
         let mut block = [0; START_BLOCK_BYTES];
         let read = file
             .read_at(at, &mut block)
-            .map_err(|error| io_error("read", &name, error))?;
+            .map_err(|error| read_failed(at, &name, error))?;
         Opening::decode(block.get(..read).unwrap_or(&[]), self.identity(segment)).ok_or_else(|| {
             Damage {
                 file: name,
@@ -214,9 +214,14 @@ impl Catalog {
     }
 }
 
-pub(crate) fn io_error(doing: &str, name: &str, source: io::Error) -> ReadError {
+pub(crate) fn io_error(doing: &str, name: &str, error: io::Error) -> ReadError {
     ReadError::Io {
         context: format!("{doing} {name}"),
-        source,
+        error,
     }
+}
+
+/// A read that failed, with its place.
+pub(crate) fn read_failed(at: u64, name: &str, error: io::Error) -> ReadError {
+    io_error(&format!("read byte {at} of"), name, error)
 }

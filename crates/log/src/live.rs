@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::api::{Cursor, Damage, PartitionSet, ReadBudget, ReadError, RecordRef};
-use crate::catalog::{Catalog, io_error};
+use crate::catalog::{Catalog, read_failed};
 use crate::disk::DiskFile;
 use crate::fields::Take;
 use crate::format::{Frame, HEADER_BYTES, Header, Kind, Tail, live_name, payload, position};
@@ -234,7 +234,9 @@ impl LiveReader {
         let read = self
             .file
             .read_at(u64::from(at), &mut self.window.bytes)
-            .map_err(|error| io_error("read", &live_name(self.identity.segment), error))?;
+            .map_err(|error| {
+                read_failed(u64::from(at), &live_name(self.identity.segment), error)
+            })?;
         self.window.bytes.truncate(read);
         Ok(())
     }

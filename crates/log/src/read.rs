@@ -138,7 +138,7 @@ impl Reader {
     ) -> Result<T, ReadError> {
         self.check_kept(segment)?;
         match attempt() {
-            Err(ReadError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Err(ReadError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
                 self.check_kept(segment)?;
                 self.catalog.sealed_meanwhile(segment);
                 attempt()

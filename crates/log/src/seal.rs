@@ -17,7 +17,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use crate::api::{Partition, PartitionSet, ReadBudget, ReadError, RecordRef};
-use crate::catalog::{Catalog, Form, START_BLOCK_BYTES, io_error};
+use crate::catalog::{Catalog, Form, START_BLOCK_BYTES, io_error, read_failed};
 use crate::disk::{Disk, DiskFile};
 use crate::fields::Put;
 use crate::format::{Tail, facts_name, live_name, personal_name, split_position};
@@ -252,7 +252,7 @@ impl Sealing {
         let name = live_name(segment);
         let mut block = vec![0; START_BLOCK_BYTES];
         let read = self.catalog.open(&name)?.read_at(0, &mut block);
-        read.map_err(|error| io_error("read", &name, error))?;
+        read.map_err(|error| read_failed(0, &name, error))?;
         Ok(block)
     }
 

@@ -52,7 +52,7 @@ use std::sync::Arc;
 pub(crate) use reader::SealedReader;
 
 use crate::api::{Damage, Partition, ReadError};
-use crate::catalog::{Catalog, Opening, START_BLOCK_BYTES, io_error};
+use crate::catalog::{Catalog, Opening, START_BLOCK_BYTES, io_error, read_failed};
 use crate::disk::DiskFile;
 use crate::fields::{Put, Take};
 use crate::format::{Tail, VERSION};
@@ -278,7 +278,7 @@ fn read_exactly(
     let mut bytes = vec![0; count];
     let read = file
         .read_at(at, &mut bytes)
-        .map_err(|error| io_error("read", name, error))?;
+        .map_err(|error| read_failed(at, name, error))?;
     if read == count {
         Ok(bytes)
     } else {

@@ -42,7 +42,11 @@ pub fn run(
     let mut trials = 0;
     while go_on(trials) && totals.problems.is_empty() {
         trials += 1;
-        let when = dice.random_range(1..30);
+        // Each of the first calls once, then calls further on.
+        let when = match u32::try_from(trials) {
+            Ok(call @ 1..=30) => call,
+            _ => dice.random_range(31..300),
+        };
         injected(totals, dice, binary, when)?;
     }
     Ok(())
@@ -82,7 +86,8 @@ pub fn run_writeback(totals: &mut Totals, dice: &mut StdRng, binary: &Binary) ->
     Ok(())
 }
 
-fn strace_missing() -> Option<String> {
+/// Why strace cannot be used here.
+pub(crate) fn strace_missing() -> Option<String> {
     let mut probe = Command::new("strace");
     probe
         .args(["-f", "-o", "/dev/null", "true"])
@@ -173,8 +178,8 @@ fn clicks_until(edge: &Edge, dice: &mut StdRng, done: impl Fn() -> bool) -> Resu
     clients.stop()
 }
 
-/// Clicks until a receipt comes.
-fn goes_on(edge: &Edge, dice: &mut StdRng) -> Result<History> {
+/// Clicks until a receipt comes, or patience ends.
+pub(crate) fn goes_on(edge: &Edge, dice: &mut StdRng) -> Result<History> {
     let mut history = History::default();
     let began = Instant::now();
     while history.receipts.is_empty() && began.elapsed() < PATIENCE {

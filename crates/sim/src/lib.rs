@@ -23,6 +23,7 @@ pub mod full;
 pub mod kill;
 
 pub mod fsync;
+pub mod strain;
 
 pub use disk_flips::{FlipTotals, bit_flips};
 pub use disk_states::{CrashTotals, Tier, crash_states};

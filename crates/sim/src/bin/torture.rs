@@ -15,7 +15,7 @@ use tollgate_sim::measure::{Fill, Measure};
 use tollgate_sim::mint::Mint;
 use tollgate_sim::totals::Totals;
 use tollgate_sim::writer::Writer;
-use tollgate_sim::{Tier, bit_flips, crash_states, fsync, full, kill, power};
+use tollgate_sim::{Tier, bit_flips, crash_states, fsync, full, kill, power, strain};
 
 /// Kill, cut the power, fail the sync, fill the disk, and compare with the receipts.
 #[derive(Debug, Parser)]
@@ -54,7 +54,7 @@ struct Trials {
     /// Repeats a run; drawn and printed when absent.
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
-    /// Only this kind of trial: states, power, kill, fsync, writeback or full.
+    /// Only this kind of trial: states, power, kill, fsync, strain, writeback or full.
     #[arg(long, value_name = "KIND")]
     only: Option<String>,
     /// Close with one object on standard output.
@@ -122,7 +122,7 @@ struct Kind {
     round: u64,
 }
 
-const KINDS: [Kind; 6] = [
+const KINDS: [Kind; 7] = [
     Kind {
         name: "states",
         short: 1,
@@ -140,8 +140,13 @@ const KINDS: [Kind; 6] = [
     },
     Kind {
         name: "fsync",
-        short: 8,
-        round: 10,
+        short: 50,
+        round: 50,
+    },
+    Kind {
+        name: "strain",
+        short: 50,
+        round: 50,
     },
     Kind {
         name: "writeback",
@@ -150,8 +155,8 @@ const KINDS: [Kind; 6] = [
     },
     Kind {
         name: "full",
-        short: 2,
-        round: 2,
+        short: 20,
+        round: 5,
     },
 ];
 
@@ -183,6 +188,7 @@ impl Torture {
             (name, None) => totals.not_run.push(format!("{name}: no binary was given")),
             ("kill", Some(binary)) => kill::run(totals, dice, binary, enough)?,
             ("fsync", Some(binary)) => fsync::run(totals, dice, binary, enough)?,
+            ("strain", Some(binary)) => strain::run(totals, dice, binary, enough)?,
             ("writeback", Some(binary)) => fsync::run_writeback(totals, dice, binary)?,
             (_, Some(binary)) => full::run(totals, dice, binary, enough)?,
         }
