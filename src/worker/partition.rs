@@ -173,9 +173,7 @@ impl PartitionWorker {
         let incoming: Vec<Incoming<'_>> = run.iter().map(|taken| taken.incoming).collect();
         let mut told = std::mem::take(&mut self.told);
         told.clear();
-        let applied = apply_all(&mut self.state, &incoming, &mut |effects| {
-            told.push(effects)
-        });
+        let applied = apply_all(&mut self.state, &incoming, &mut told);
         for (effects, taken) in told.iter().zip(run) {
             self.cursor = taken.cursor.after();
             if let Err(why) = self.perform(effects, taken, before) {

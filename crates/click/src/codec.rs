@@ -79,11 +79,13 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// Reads from the first byte of `bytes` on.
+    #[inline]
     pub fn new(bytes: &'a [u8]) -> Reader<'a> {
         Reader { rest: bytes }
     }
 
     /// The next `N` bytes.
+    #[inline(always)]
     pub fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], DecodeError> {
         let (head, rest) = self
             .rest
@@ -93,29 +95,66 @@ impl<'a> Reader<'a> {
         Ok(*head)
     }
 
+    /// The next `N` bytes, to be read on their own: one look at the end for many fields.
+    #[inline(always)]
+    pub fn part<const N: usize>(&mut self, field: &'static str) -> Result<Reader<'a>, DecodeError> {
+        let (head, rest) = self
+            .rest
+            .split_first_chunk::<N>()
+            .ok_or(DecodeError::Short(field))?;
+        self.rest = rest;
+        Ok(Reader { rest: head })
+    }
+
     /// The next byte.
+    #[inline]
     pub fn u8(&mut self, field: &'static str) -> Result<u8, DecodeError> {
         self.array::<1>(field).map(|[byte]| byte)
     }
 
     /// The next two bytes, little-endian.
+    #[inline]
     pub fn u16(&mut self, field: &'static str) -> Result<u16, DecodeError> {
         self.array(field).map(u16::from_le_bytes)
     }
 
     /// The next eight bytes, little-endian.
+    #[inline]
     pub fn u64(&mut self, field: &'static str) -> Result<u64, DecodeError> {
         self.array(field).map(u64::from_le_bytes)
     }
 
-    /// A LEB128 number in its shortest form: a number has one encoding only. Most take
-    /// up to three bytes.
-    #[inline]
+    /// A LEB128 number in its shortest form: a number has one encoding only.
+    ///
+    /// Where eight bytes are left they are looked at together: how long the next number is cannot
+    /// be guessed, and a processor that guesses wrong waits longer than this takes.
+    #[inline(always)]
     pub fn varint(&mut self, field: &'static str) -> Result<u64, DecodeError> {
+        let Some(eight) = self.rest.first_chunk() else {
+            return self.last_varint(field);
+        };
+        let word = u64::from_le_bytes(*eight);
+        let ends = !word & 0x8080_8080_8080_8080;
+        let length = ends.trailing_zeros() as usize / 8 + 1;
+        let number = word & (ends ^ ends.wrapping_sub(1)); // up to the first byte that ends one
+        let last = number >> (8 * (length as u32 - 1)).min(63);
+        if ends == 0 || (last == 0 && length > 1) {
+            return self.long_varint(field);
+        }
+        self.rest = self.rest.get(length..).unwrap_or_default();
+        // Seven bits of each byte, pushed together: pairs, fours, all.
+        let sevens = number & 0x7F7F_7F7F_7F7F_7F7F;
+        let pairs = (sevens & 0x7F00_7F00_7F00_7F00) >> 1 | (sevens & 0x007F_007F_007F_007F);
+        let fours = (pairs & 0x3FFF_0000_3FFF_0000) >> 2 | (pairs & 0x0000_3FFF_0000_3FFF);
+        Ok((fours & 0x0FFF_FFFF_0000_0000) >> 4 | (fours & 0x0000_0000_0FFF_FFFF))
+    }
+
+    /// The same near the end, where numbers of one or three bytes are the most.
+    #[inline]
+    fn last_varint(&mut self, field: &'static str) -> Result<u64, DecodeError> {
         let bits = |byte: u8, place: u32| u64::from(byte & 0x7F) << (7 * place);
         let (value, rest) = match self.rest {
             [a @ ..0x80, rest @ ..] => (u64::from(*a), rest),
-            [a, b @ 1..0x80, rest @ ..] => (bits(*a, 0) | bits(*b, 1), rest),
             [a, b @ 0x80..=0xFF, c @ 1..0x80, rest @ ..] => {
                 (bits(*a, 0) | bits(*b, 1) | bits(*c, 2), rest)
             }
@@ -125,6 +164,7 @@ impl<'a> Reader<'a> {
         Ok(value)
     }
 
+    #[cold]
     fn long_varint(&mut self, field: &'static str) -> Result<u64, DecodeError> {
         let mut value: u64 = 0;
         for shift in (0..64).step_by(7) {
@@ -147,6 +187,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A LEB128 number that must fit 32 bits.
+    #[inline(always)]
     pub fn varint_u32(&mut self, field: &'static str) -> Result<u32, DecodeError> {
         u32::try_from(self.varint(field)?).map_err(|_| DecodeError::Invalid(field))
     }
@@ -176,6 +217,7 @@ impl<'a> Reader<'a> {
     }
 
     /// An amount that is not below 0.
+    #[inline]
     pub fn micros(&mut self, field: &'static str) -> Result<Micros, DecodeError> {
         micros(self.varint(field)?, field)
     }
@@ -219,6 +261,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Nothing may be left.
+    #[inline]
     pub fn finish(self) -> Result<(), DecodeError> {
         if self.rest.is_empty() {
             Ok(())

@@ -37,6 +37,9 @@ use crate::limits::SUB_IDS;
 use crate::money::Micros;
 use crate::time::Millis;
 
+/// What comes before the first varint, without kind and version.
+const FIXED_BYTES: usize = 62;
+
 /// Version of the layout above.
 pub const VERSION: u8 = 1;
 
@@ -47,6 +50,7 @@ const PRICE: u16 = 1 << 3;
 const PREVIOUS: u16 = 1 << 4;
 const ACK_SHIFT: u16 = 5; // two bits
 const SUB_SHIFT: u16 = 7; // five bits
+const SUBS: u16 = ((1 << SUB_IDS) - 1) << SUB_SHIFT;
 const KNOWN: u16 = (1 << (SUB_SHIFT + SUB_IDS as u16)) - 1;
 
 /// What decides about a click.
@@ -238,10 +242,15 @@ impl AgentClass {
     }
 
     fn from_code(code: u8) -> Result<AgentClass, DecodeError> {
-        let found = AgentClass::ALL
-            .into_iter()
-            .find(|class| *class as u8 == code);
-        found.ok_or(DecodeError::Invalid("agent class"))
+        match code {
+            0 => Ok(AgentClass::Missing),
+            1 => Ok(AgentClass::Desktop),
+            2 => Ok(AgentClass::Mobile),
+            3 => Ok(AgentClass::Tablet),
+            4 => Ok(AgentClass::DeclaredBot),
+            5 => Ok(AgentClass::NonBrowser),
+            _ => Err(DecodeError::Invalid("agent class")),
+        }
     }
 }
 
@@ -257,6 +266,34 @@ impl Ack {
 }
 
 impl ClickFacts {
+    /// Facts of nothing, to be read over.
+    pub const BLANK: ClickFacts = ClickFacts {
+        click_id: ClickId::BLANK,
+        source: Source::Registered { link: LinkId(0) },
+        advertiser: AdvertiserId(0),
+        campaign: CampaignId(0),
+        ad: AdId(0),
+        publisher: PublisherId(0),
+        placement: PlacementId(0),
+        test: false,
+        head: false,
+        agent_class: AgentClass::Missing,
+        country: Country::UNKNOWN,
+        hosting: false,
+        data_set: DataSetId(0),
+        pseudonym_key: PseudonymKeyId(0),
+        pseudonyms: Pseudonyms {
+            address: 0,
+            network: 0,
+            agent: 0,
+        },
+        previous: None,
+        subs: [None; SUB_IDS],
+        control: ControlNumber(0),
+        ack: Ack::Local,
+        personal_digest: [0; 16],
+    };
+
     /// When the edge received the click.
     pub fn received_at(&self) -> Millis {
         self.click_id.received_at()
@@ -326,51 +363,58 @@ impl ClickFacts {
         flags
     }
 
-    /// Reads what follows the kind byte.
-    pub(crate) fn decode(kind: u8, reader: &mut Reader<'_>) -> Result<ClickFacts, DecodeError> {
+    /// Reads what follows the kind byte over these facts, which then mean nothing after an error:
+    /// nothing is carried, and that is what most of the time of a read would go into.
+    #[inline]
+    pub(crate) fn read(&mut self, kind: u8, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
         let version = reader.u8("version")?;
         if version != VERSION {
             return Err(DecodeError::UnknownVersion { kind, version });
         }
-        let click_id = ClickId::from_bytes(reader.array("click id")?)
+        let mut fixed = reader.part::<FIXED_BYTES>("the fields of fixed length")?;
+        self.click_id = ClickId::from_bytes(fixed.array("click id")?)
             .map_err(|_| DecodeError::Invalid("click id"))?;
-        let source_code = reader.u8("source")?;
-        let flags = reader.u16("flags")?;
+        let source_code = fixed.u8("source")?;
+        let flags = fixed.u16("flags")?;
         if flags & !KNOWN != 0 {
             return Err(DecodeError::Invalid("flags"));
         }
-        let mut facts = ClickFacts {
-            click_id,
-            agent_class: AgentClass::from_code(reader.u8("agent class")?)?,
-            country: Country::from_bytes(reader.array("country")?)
-                .map_err(|_| DecodeError::Invalid("country"))?,
-            pseudonyms: Pseudonyms::decode(reader)?,
-            personal_digest: reader.array("personal digest")?,
-            pseudonym_key: PseudonymKeyId(reader.varint_u32("pseudonym key")?),
-            data_set: DataSetId(reader.varint_u32("data set")?),
-            control: ControlNumber(reader.varint("control number")?),
-            advertiser: AdvertiserId(reader.varint_u32("advertiser")?),
-            campaign: CampaignId(reader.varint("campaign")?),
-            ad: AdId(reader.varint("ad")?),
-            publisher: PublisherId(reader.varint_u32("publisher")?),
-            placement: PlacementId(reader.varint("placement")?),
-            source: Source::decode(source_code, flags & PRICE != 0, reader)?,
-            test: flags & TEST != 0,
-            head: flags & HEAD != 0,
-            hosting: flags & HOSTING != 0,
-            ack: Ack::from_code((flags >> ACK_SHIFT) & 0b11)?,
-            previous: None,
-            subs: [None; SUB_IDS],
-        };
-        if flags & PREVIOUS != 0 {
-            facts.previous = Some(Pseudonyms::decode(reader)?);
+        self.agent_class = AgentClass::from_code(fixed.u8("agent class")?)?;
+        self.country = Country::from_bytes(fixed.array("country")?)
+            .map_err(|_| DecodeError::Invalid("country"))?;
+        self.pseudonyms = Pseudonyms::decode(&mut fixed)?;
+        self.personal_digest = fixed.array("personal digest")?;
+        self.pseudonym_key = PseudonymKeyId(reader.varint_u32("pseudonym key")?);
+        self.data_set = DataSetId(reader.varint_u32("data set")?);
+        self.control = ControlNumber(reader.varint("control number")?);
+        self.advertiser = AdvertiserId(reader.varint_u32("advertiser")?);
+        self.campaign = CampaignId(reader.varint("campaign")?);
+        self.ad = AdId(reader.varint("ad")?);
+        self.publisher = PublisherId(reader.varint_u32("publisher")?);
+        self.placement = PlacementId(reader.varint("placement")?);
+        self.source = Source::decode(source_code, flags & PRICE != 0, reader)?;
+        self.test = flags & TEST != 0;
+        self.head = flags & HEAD != 0;
+        self.hosting = flags & HOSTING != 0;
+        self.ack = Ack::from_code((flags >> ACK_SHIFT) & 0b11)?;
+        (self.previous, self.subs) = (None, [None; SUB_IDS]);
+        if flags & (PREVIOUS | SUBS) != 0 {
+            self.read_rare(flags, reader)?;
         }
-        for (index, sub) in facts.subs.iter_mut().enumerate() {
+        Ok(())
+    }
+
+    /// What most clicks do not have.
+    fn read_rare(&mut self, flags: u16, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
+        if flags & PREVIOUS != 0 {
+            self.previous = Some(Pseudonyms::decode(reader)?);
+        }
+        for (index, sub) in self.subs.iter_mut().enumerate() {
             if flags & (1 << (SUB_SHIFT + index as u16)) != 0 {
                 *sub = Some(reader.u64("sub-id pseudonym")?);
             }
         }
-        Ok(facts)
+        Ok(())
     }
 }
 
@@ -381,6 +425,7 @@ impl Pseudonyms {
         }
     }
 
+    #[inline]
     fn decode(reader: &mut Reader<'_>) -> Result<Pseudonyms, DecodeError> {
         Ok(Pseudonyms {
             address: reader.u64("address pseudonym")?,
@@ -411,6 +456,7 @@ impl Source {
         }
     }
 
+    #[inline]
     fn decode(code: u8, priced: bool, reader: &mut Reader<'_>) -> Result<Source, DecodeError> {
         if priced && code != 1 {
             return Err(DecodeError::Invalid("flags"));

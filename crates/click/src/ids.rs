@@ -173,6 +173,9 @@ pub struct ClickIdParts {
 }
 
 impl ClickId {
+    /// The id of no click: all parts are 0.
+    pub(crate) const BLANK: ClickId = ClickId(VERSION_7 | VARIANT);
+
     /// Packs the parts; the time is cut to 48 bits.
     pub fn new(parts: ClickIdParts) -> ClickId {
         let ClickIdParts {

@@ -27,53 +27,26 @@
 
 use tollgate_click::control::CampaignState;
 use tollgate_click::limits::NONCE_AHEAD_MS_MAX;
-use tollgate_click::{ClickFacts, Currency, Judgement, Micros, Outcome, Source};
+use tollgate_click::{Currency, Micros, Millis, Outcome, Source};
 
-use crate::admit::{Admitted, Event};
-use crate::effects::{Effect, Effects, Ending, Kind, Reason};
-use crate::judge::{Class, Hits};
+use crate::effects::{Ending, Kind, Reason};
+use crate::found::Found;
+use crate::judge::Class;
 use crate::state::State;
 use crate::state::campaigns::Terms;
 use crate::state::index::Place;
 
-/// Accounts for a record, and counts it.
-pub(crate) fn account(state: &mut State, admitted: Admitted, hits: Hits) -> Effects {
-    let effects = match admitted {
-        Admitted::Ended(effects) => effects,
-        Admitted::Event(event) => end(state, event, hits),
-    };
-    state.counts.count(&effects.effect);
-    effects
-}
-
-fn end(state: &mut State, event: Event, hits: Hits) -> Effects {
-    let campaign = Campaign::of(state, &event.facts);
-    let told = outcome(state, &event, hits, campaign);
-    let Event {
-        ordinal,
-        kind,
-        facts,
-    } = event;
-    let judgement = Judgement {
-        ordinal,
-        outcome: told.outcome,
-        charge: told.charge,
-        share: match told.outcome {
-            Outcome::Billed => state.share_of(&facts, told.charge),
-            _ => Micros::ZERO,
-        },
-        currency: campaign.map(|campaign| campaign.currency),
-    };
-    let ending = Ending {
-        kind,
-        facts,
-        judgement,
-        reason: told.reason,
-        hits,
-    };
-    Effects {
-        ordinal,
-        effect: Effect::Ended(ending),
+/// Accounts for an event: writes how it ends, why, and what it costs.
+pub(crate) fn account(state: &mut State, found: Found, event: &mut Ending) {
+    let received_at = event.facts.received_at();
+    let campaign = Campaign::of(state, found, received_at);
+    let told = outcome(state, event, campaign);
+    event.reason = told.reason;
+    event.judgement.outcome = told.outcome;
+    event.judgement.charge = told.charge;
+    event.judgement.currency = campaign.map(|campaign| campaign.currency);
+    if told.outcome == Outcome::Billed {
+        event.judgement.share = state.share_of(found, received_at, told.charge);
     }
 }
 
@@ -86,12 +59,9 @@ struct Campaign {
 }
 
 impl Campaign {
-    fn of(state: &State, facts: &ClickFacts) -> Option<Campaign> {
-        let (advertiser, received_at) = (facts.advertiser, facts.received_at());
-        let found = state
-            .campaigns
-            .as_of(advertiser, facts.campaign, received_at);
-        let (place, campaign, terms) = found?;
+    fn of(state: &State, found: Found, received_at: Millis) -> Option<Campaign> {
+        let place = found.campaign?;
+        let (campaign, terms) = state.campaigns.as_of(place, received_at)?;
         let currency = state.accounts.at(campaign.account)?.currency;
         Some(Campaign {
             place,
@@ -128,8 +98,8 @@ impl From<Outcome> for Told {
 }
 
 /// The table above, from `invalid_givt` on.
-fn outcome(state: &mut State, event: &Event, hits: Hits, campaign: Option<Campaign>) -> Told {
-    let deciding = hits.deciding();
+fn outcome(state: &mut State, event: &Ending, campaign: Option<Campaign>) -> Told {
+    let deciding = event.hits.deciding();
     if let Some(rule) = deciding.filter(|rule| rule.class == Class::Givt) {
         return Told::because(Outcome::InvalidGivt, Reason::Rule(rule));
     }
@@ -174,7 +144,7 @@ enum NonceUse {
     Untouched(Reason),
 }
 
-fn use_nonce(state: &mut State, event: &Event) -> NonceUse {
+fn use_nonce(state: &mut State, event: &Ending) -> NonceUse {
     let facts = &event.facts;
     let received_at = facts.received_at();
     let Source::Signed {
@@ -211,12 +181,14 @@ fn use_nonce(state: &mut State, event: &Event) -> NonceUse {
 
 /// What a click costs: the link's price, else the campaign's. A price of 0 is none; imports and
 /// impressions have none.
-fn price(event: &Event, terms: Terms) -> Option<Micros> {
+fn price(event: &Ending, terms: Terms) -> Option<Micros> {
     let own = match event.facts.source {
         Source::Signed { price, .. } => price,
         Source::Registered { .. } => None,
         Source::Imported { .. } => return None,
     };
-    let price = own.or(terms.price).filter(|price| *price > Micros::ZERO);
+    let price = own
+        .or(terms.price.get())
+        .filter(|price| *price > Micros::ZERO);
     price.filter(|_| event.kind == Kind::Click)
 }

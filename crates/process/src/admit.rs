@@ -3,148 +3,102 @@
 //! Ticks, marks and control records end here. A click or an impression goes on unless it is
 //! `resent`, `quarantined`, `test` or `unauthorised`, tried in this order.
 
-use tollgate_click::codec::DecodeError;
 use tollgate_click::limits::WINDOW_MAX_S;
 use tollgate_click::record::Tick;
-use tollgate_click::{
-    Change, ClickFacts, Control, Judgement, Micros, Millis, Ordinal, Outcome, Record, Source,
-};
+use tollgate_click::{Change, ClickFacts, Control, Millis, Outcome, Record, Source};
 
-use crate::effects::{Effect, Effects, Ending, Halt, Incoming, Kind, NotApplied, Reason};
-use crate::judge::Hits;
+use crate::effects::{Effect, Effects, Ending, Halt, Incoming, NotApplied, Reason, uncharged};
 use crate::state::State;
 
-/// A record after the first step.
-pub(crate) enum Admitted {
-    /// It has come to its end.
-    Ended(Effects),
-    /// A click or impression that is to be judged.
-    Event(Event),
-}
-
-/// A click or impression on its way through the core.
-pub(crate) struct Event {
-    pub(crate) ordinal: Ordinal,
-    pub(crate) kind: Kind,
-    pub(crate) facts: ClickFacts,
-}
-
-/// Admits a record. Up to the line that says so nothing is changed, so that a halted partition
-/// can try the record again.
-pub(crate) fn admit(
+/// Admits a click or an impression: what goes on, or none when it has come to its end. Up to the
+/// line that says so nothing is changed, so that a halted partition can try the record again.
+pub(crate) fn admit<'e>(
     state: &mut State,
     incoming: Incoming<'_>,
-    read: Result<Record, DecodeError>,
-) -> Result<Admitted, Halt> {
+    event: &'e mut Effects,
+) -> Result<Option<&'e mut Ending>, Halt> {
     let ordinal = state.next_ordinal()?;
-    let decoded = readable(read, ordinal)?;
-    if let Ok(Record::Control(control)) = &decoded {
-        state.check_control(control, ordinal)?;
-    }
-    if let Ok(record) = &decoded
-        && !state.questions_of(record).is_empty()
-    {
-        return Err(Halt::Unanswered { ordinal });
+    match &event.effect {
+        Effect::Unreadable { error, .. } if error.needs_newer_code() => {
+            let error = *error;
+            return Err(Halt::NewerCode { ordinal, error });
+        }
+        Effect::Ended(ending) if state.asks_for(ending.kind, &ending.facts) => {
+            return Err(Halt::Unanswered { ordinal });
+        }
+        _ => {}
     }
     // From here on the record is taken.
     let resent = state.take(ordinal, incoming);
-    let admitted = match decoded {
-        Err(error) => ended(ordinal, unreadable(ordinal, resent, error)),
-        Ok(Record::Click(facts)) => {
-            admit_event(state, Event::new(ordinal, Kind::Click, facts), resent)
+    event.ordinal = ordinal;
+    match &mut event.effect {
+        Effect::Ended(ending) => {
+            ending.judgement.ordinal = ordinal;
+            let Some((outcome, reason)) = refused(state, &ending.facts, resent) else {
+                return Ok(Some(ending));
+            };
+            ending.judgement.outcome = outcome;
+            ending.reason = reason;
         }
-        Ok(Record::Impression(facts)) => {
-            admit_event(state, Event::new(ordinal, Kind::Impression, facts), resent)
+        Effect::Unreadable { judgement, .. } => *judgement = uncharged(ordinal, unread(resent)),
+        _ => unreachable!("an event is read to one of the two"),
+    }
+    Ok(None)
+}
+
+/// Admits what is no event, which ends here.
+pub(crate) fn admit_other(state: &mut State, incoming: Incoming<'_>) -> Result<Effects, Halt> {
+    let ordinal = state.next_ordinal()?;
+    let read = Record::decode(incoming.facts);
+    match &read {
+        Err(error) if error.needs_newer_code() => {
+            let error = *error;
+            return Err(Halt::NewerCode { ordinal, error });
         }
-        Ok(Record::Tick(tick)) => ended(ordinal, admit_tick(state, tick, resent)),
+        Ok(Record::Control(control)) => state.check_control(control, ordinal)?,
+        _ => {}
+    }
+    // From here on the record is taken.
+    let resent = state.take(ordinal, incoming);
+    let effect = match read {
+        Ok(Record::Tick(tick)) => admit_tick(state, tick, resent),
         Ok(Record::Mark(mark)) => {
             state.note_mark(mark);
-            ended(ordinal, Effect::Mark(mark))
+            Effect::Mark(mark)
         }
-        Ok(Record::Control(control)) => ended(ordinal, admit_control(state, control)),
+        Ok(Record::Control(control)) => admit_control(state, control),
+        Ok(Record::Click(_) | Record::Impression(_)) => unreachable!("events have their own road"),
+        Err(error) => Effect::Unreadable {
+            judgement: uncharged(ordinal, unread(resent)),
+            error,
+        },
     };
-    Ok(admitted)
+    state.counts.count(&effect);
+    Ok(Effects { ordinal, effect })
 }
 
-impl Event {
-    fn new(ordinal: Ordinal, kind: Kind, facts: ClickFacts) -> Event {
-        Event {
-            ordinal,
-            kind,
-            facts,
-        }
-    }
-
-    /// The event's end without a charge.
-    fn end(self, outcome: Outcome, reason: Option<Reason>) -> Admitted {
-        let judgement = uncharged(self.ordinal, outcome);
-        let Event {
-            ordinal,
-            kind,
-            facts,
-        } = self;
-        let ending = Ending {
-            kind,
-            facts,
-            judgement,
-            reason,
-            hits: Hits::default(),
-        };
-        ended(ordinal, Effect::Ended(ending))
-    }
-}
-
-fn ended(ordinal: Ordinal, effect: Effect) -> Admitted {
-    Admitted::Ended(Effects { ordinal, effect })
-}
-
-/// Damage is kept for later, bytes of newer code stop the partition.
-fn readable(
-    read: Result<Record, DecodeError>,
-    ordinal: Ordinal,
-) -> Result<Result<Record, DecodeError>, Halt> {
-    match read {
-        Err(error) if error.needs_newer_code() => Err(Halt::NewerCode { ordinal, error }),
-        read => Ok(read),
-    }
-}
-
-fn unreadable(ordinal: Ordinal, resent: bool, error: DecodeError) -> Effect {
-    let outcome = if resent {
+/// How a record ends that cannot be read: damage is kept for later.
+fn unread(resent: bool) -> Outcome {
+    if resent {
         Outcome::Resent
     } else {
         Outcome::Quarantined
-    };
-    Effect::Unreadable {
-        judgement: uncharged(ordinal, outcome),
-        error,
     }
 }
 
-fn uncharged(ordinal: Ordinal, outcome: Outcome) -> Judgement {
-    Judgement {
-        ordinal,
-        outcome,
-        charge: Micros::ZERO,
-        share: Micros::ZERO,
-        currency: None,
-    }
-}
-
-fn admit_event(state: &State, event: Event, resent: bool) -> Admitted {
+/// Whether an event ends here: what it ends as, and why.
+fn refused(state: &State, facts: &ClickFacts, resent: bool) -> Option<(Outcome, Option<Reason>)> {
     if resent {
-        return event.end(Outcome::Resent, None);
+        return Some((Outcome::Resent, None));
     }
-    if let Some(nonsense) = nonsense(state, &event.facts) {
-        return event.end(Outcome::Quarantined, Some(nonsense));
+    if let Some(nonsense) = nonsense(state, facts) {
+        return Some((Outcome::Quarantined, Some(nonsense)));
     }
-    if event.facts.test {
-        return event.end(Outcome::Test, None);
+    if facts.test {
+        return Some((Outcome::Test, None));
     }
-    if let Some(refused) = refused_key(state, &event.facts) {
-        return event.end(Outcome::Unauthorised, Some(refused));
-    }
-    Admitted::Event(event)
+    let refused = refused_key(state, facts)?;
+    Some((Outcome::Unauthorised, Some(refused)))
 }
 
 /// What no edge of ours writes.

@@ -6,22 +6,21 @@
 //! ([`State::release`]). The core does no I/O, so it asks: before a batch is applied, the worker
 //! reads 16 bytes for each of [`State::questions`] and hands them to [`State::answer`].
 
-use std::hint::black_box;
-
-use tollgate_click::codec::DecodeError;
 use tollgate_click::{ClickFacts, Record, Source};
 
+use crate::admit::admit_other;
 use crate::effects::{Effects, Halt, Incoming, Kind};
+use crate::found::{Found, Likely};
 use crate::state::State;
-use crate::state::nonces::{KeyPlace, Near, NonceHours};
+use crate::state::nonces::{KeyPlace, NonceHours};
 
-/// Records that are read and looked for at once, before the first of them is applied.
+/// Events that are read and looked for at once, before the first of them is settled.
 const AHEAD: usize = 32;
 
-/// Applies records in their order and tells what each came to.
+/// Applies records in their order and appends what each came to.
 ///
-/// A look-up waits for memory, and the one after it waits for the first. So a few records are
-/// read first, and the places of their nonces and campaigns are touched; these waits overlap.
+/// A look-up waits for memory, and the one after it waits for the first. So a few events are read
+/// first, and the processor is told what settling them will read; these waits overlap.
 ///
 /// # Errors
 ///
@@ -29,74 +28,61 @@ const AHEAD: usize = 32;
 pub fn apply_all(
     state: &mut State,
     records: &[Incoming<'_>],
-    tell: &mut impl FnMut(Effects),
+    told: &mut Vec<Effects>,
 ) -> Result<(), (usize, Halt)> {
-    let mut read = Vec::with_capacity(AHEAD);
     let mut place = 0;
-    for ahead in records.chunks(AHEAD) {
-        read.extend(ahead.iter().map(|record| Record::decode(record.facts)));
-        touch(state, &read);
-        for (record, read) in ahead.iter().zip(read.drain(..)) {
-            tell(crate::apply_read(state, *record, read).map_err(|halt| (place, halt))?);
-            place += 1;
+    let are_events = |one: &Incoming<'_>, next: &Incoming<'_>| is_event(one) && is_event(next);
+    for run in records.chunk_by(are_events) {
+        for ahead in run.chunks(AHEAD) {
+            match ahead {
+                [other] if !is_event(other) => {
+                    told.push(admit_other(state, *other).map_err(|halt| (place, halt))?);
+                }
+                events => {
+                    let settled = settle_all(state, events, told);
+                    settled.map_err(|(settled, halt)| (place + settled, halt))?;
+                }
+            }
+            place += ahead.len();
         }
     }
     Ok(())
 }
 
-/// Reads what applying the records will read, so that it is at hand then. Each pass is short and
-/// none waits for itself, so that the processor runs ahead of the memory it waits for.
-fn touch(state: &State, read: &[Result<Record, DecodeError>]) {
-    let mut near = [None; AHEAD];
-    let mut places = [(None, None); AHEAD];
-    for ((near, places), facts) in near.iter_mut().zip(&mut places).zip(clicks(read)) {
-        if let Source::Signed { nonce, .. } = facts.source {
-            *near = state.clicked.near(facts.advertiser, nonce);
-        }
-        *places = (
-            state.campaigns.likely(facts.advertiser, facts.campaign),
-            state.publishers.likely(facts.publisher),
-        );
-    }
-    let sum = |sum: u64, read: u64| sum.wrapping_add(read);
-    black_box(near.into_iter().flatten().map(Near::touch).fold(0, sum));
-    let mut campaigns = [None; AHEAD];
-    for ((found, (place, _)), facts) in campaigns.iter_mut().zip(&places).zip(clicks(read)) {
-        let found_at = |place| {
-            state
-                .campaigns
-                .if_at(place, facts.advertiser, facts.campaign)
-        };
-        *found = place.and_then(found_at);
-    }
-    let campaigns = campaigns.iter().flatten();
-    black_box(
-        campaigns
-            .clone()
-            .map(|campaign| campaign.touch())
-            .fold(0, sum),
-    );
-    let publishers = places
-        .iter()
-        .zip(clicks(read))
-        .filter_map(|((_, place), facts)| {
-            let place = (*place)?;
-            Some(state.publishers.touch(place, facts.publisher))
-        });
-    black_box(publishers.fold(0, sum));
-    let accounts = campaigns.filter_map(|campaign| state.accounts.at(campaign.account));
-    black_box(
-        accounts
-            .map(|account| account.balance().0 as u64)
-            .fold(0, sum),
-    );
+fn is_event(incoming: &Incoming<'_>) -> bool {
+    Record::is_event(incoming.facts)
 }
 
-fn clicks(read: &[Result<Record, DecodeError>]) -> impl Iterator<Item = &ClickFacts> + Clone {
-    read.iter().filter_map(|record| match record {
-        Ok(Record::Click(facts)) => Some(facts),
-        _ => None,
-    })
+/// Reads up to [`AHEAD`] events, finds what they name, and settles one after the other. Each pass
+/// asks for the memory that the next one reads.
+fn settle_all(
+    state: &mut State,
+    events: &[Incoming<'_>],
+    told: &mut Vec<Effects>,
+) -> Result<(), (usize, Halt)> {
+    let first = told.len();
+    let mut likely = [Likely::default(); AHEAD];
+    told.extend(events.iter().map(|_| Effects::BLANK));
+    let read = told.get_mut(first..).unwrap_or_default();
+    for ((event, incoming), likely) in read.iter_mut().zip(events).zip(&mut likely) {
+        event.read(incoming.facts);
+        *likely = state.prefetch_slots(event);
+    }
+    for likely in likely.into_iter().take(read.len()) {
+        state.prefetch_rows(likely);
+    }
+    let mut found = [Found::default(); AHEAD];
+    for (event, found) in read.iter().zip(&mut found) {
+        *found = Found::of(state, event);
+        state.prefetch_account(*found);
+    }
+    for (place, ((event, found), incoming)) in read.iter_mut().zip(found).zip(events).enumerate() {
+        if let Err(halt) = crate::settle(state, *incoming, found, event) {
+            told.truncate(first + place);
+            return Err((place, halt));
+        }
+    }
+    Ok(())
 }
 
 /// A key that lies in a part: 16 bytes to be read.
@@ -118,10 +104,14 @@ impl State {
         if !self.clicked.asks() && !self.shown.asks() {
             return Vec::new();
         }
-        let read = records
+        let questions = records
             .iter()
-            .filter_map(|record| Record::decode(record.facts).ok());
-        read.flat_map(|record| self.questions_of(&record)).collect()
+            .flat_map(|record| match Record::decode(record.facts) {
+                Ok(Record::Click(facts)) => self.questions_of(Kind::Click, &facts),
+                Ok(Record::Impression(facts)) => self.questions_of(Kind::Impression, &facts),
+                _ => Vec::new(),
+            });
+        questions.collect()
     }
 
     /// Takes the 16 bytes that were asked for.
@@ -150,12 +140,16 @@ impl State {
         self.clicked.memory_bytes() + self.shown.memory_bytes()
     }
 
-    /// What must be answered before this record is applied.
-    pub(crate) fn questions_of(&self, record: &Record) -> Vec<Question> {
-        let (kind, table, facts) = match record {
-            Record::Click(facts) => (Kind::Click, &self.clicked, facts),
-            Record::Impression(facts) => (Kind::Impression, &self.shown, facts),
-            Record::Tick(_) | Record::Mark(_) | Record::Control(_) => return Vec::new(),
+    /// Whether something must be answered before this event is settled.
+    pub(crate) fn asks_for(&self, kind: Kind, facts: &ClickFacts) -> bool {
+        let asks = self.clicked.asks() || self.shown.asks();
+        asks && !self.questions_of(kind, facts).is_empty()
+    }
+
+    fn questions_of(&self, kind: Kind, facts: &ClickFacts) -> Vec<Question> {
+        let table = match kind {
+            Kind::Click => &self.clicked,
+            Kind::Impression => &self.shown,
         };
         questions(kind, table, facts)
     }

@@ -4,7 +4,9 @@ use thiserror::Error;
 use tollgate_click::codec::DecodeError;
 use tollgate_click::control::Money;
 use tollgate_click::record::{Mark, Tick};
-use tollgate_click::{AdvertiserId, ClickFacts, ControlNumber, Judgement, Minute, Ordinal};
+use tollgate_click::{
+    AdvertiserId, ClickFacts, ControlNumber, Judgement, Micros, Minute, Ordinal, Outcome, Record,
+};
 
 use crate::judge::{Hits, Rule};
 use crate::tally::Counts;
@@ -141,6 +143,47 @@ pub struct Ending {
     pub reason: Option<Reason>,
     /// All rules that hit, in the order of the table; the first that decides gave the outcome.
     pub hits: Hits,
+}
+
+impl Effects {
+    /// Where an event is read to.
+    pub(crate) const BLANK: Effects = Effects {
+        ordinal: Ordinal(0),
+        effect: Effect::Ended(Ending {
+            kind: Kind::Click,
+            facts: ClickFacts::BLANK,
+            judgement: uncharged(Ordinal(0), Outcome::Quarantined),
+            reason: None,
+            hits: Hits::NONE,
+        }),
+    };
+
+    /// Reads a click or an impression over [`Effects::BLANK`], before the core says a word about
+    /// it.
+    #[inline]
+    pub(crate) fn read(&mut self, facts: &[u8]) {
+        let Effect::Ended(ending) = &mut self.effect else {
+            return;
+        };
+        if !Record::is_click(facts) {
+            ending.kind = Kind::Impression;
+        }
+        if let Err(error) = Record::read_event(facts, &mut ending.facts) {
+            let judgement = ending.judgement;
+            self.effect = Effect::Unreadable { judgement, error };
+        }
+    }
+}
+
+/// An end that costs nothing.
+pub(crate) const fn uncharged(ordinal: Ordinal, outcome: Outcome) -> Judgement {
+    Judgement {
+        ordinal,
+        outcome,
+        charge: Micros::ZERO,
+        share: Micros::ZERO,
+        currency: None,
+    }
 }
 
 /// Clicks and impressions are counted apart.

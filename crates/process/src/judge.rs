@@ -4,10 +4,9 @@
 //! The book is fixed in this version. Later it comes through the log and is read as of
 //! `received_at`; a rule's name and version already stand in each verdict.
 
-use tollgate_click::{AgentClass, ClickFacts, LinkId, Millis, Source};
+use tollgate_click::{AgentClass, LinkId, Millis, Source};
 
-use crate::admit::{Admitted, Event};
-use crate::effects::Kind;
+use crate::effects::{Ending, Kind};
 use crate::state::State;
 use crate::state::recent::Visitor;
 
@@ -37,7 +36,6 @@ pub struct Rule {
     pub class: Class,
     /// Whether a hit decides, or is only kept beside the verdict.
     pub decides: bool,
-    hits: fn(&Evidence<'_>) -> bool,
 }
 
 impl PartialEq for Rule {
@@ -49,39 +47,25 @@ impl PartialEq for Rule {
 /// The rule book, in the order in which it is read.
 pub static RULES: [Rule; 5] = [
     // MRC: a click must be acted upon by a user; HEAD fetches headers only.
-    givt("head", |evidence| evidence.facts.head),
-    givt("declared_bot", |evidence| {
-        evidence.facts.agent_class == AgentClass::DeclaredBot
-    }),
+    givt("head"),
+    givt("declared_bot"),
     // MRC: agents that are no browser are invalid.
-    givt("non_browser", |evidence| {
-        evidence.facts.agent_class == AgentClass::NonBrowser
-    }),
+    givt("non_browser"),
     // Privacy tools send no agent either, so this one is kept and does not decide.
     Rule {
         decides: false,
-        ..givt("no_agent", |evidence| {
-            evidence.facts.agent_class == AgentClass::Missing
-        })
+        ..givt("no_agent")
     },
-    givt("double_click", |evidence| evidence.repeated),
+    givt("double_click"),
 ];
 
-const fn givt(name: &'static str, hits: fn(&Evidence<'_>) -> bool) -> Rule {
+const fn givt(name: &'static str) -> Rule {
     Rule {
         name,
         version: 1,
         class: Class::Givt,
         decides: true,
-        hits,
     }
-}
-
-/// What the rules look at.
-struct Evidence<'a> {
-    facts: &'a ClickFacts,
-    /// The same visitor clicked the same link a moment ago.
-    repeated: bool,
 }
 
 /// The rules that hit: a bit for each rule of the book.
@@ -91,9 +75,23 @@ pub struct Hits(u32);
 const _: () = assert!(RULES.len() <= 32);
 
 impl Hits {
-    fn of(evidence: &Evidence<'_>) -> Hits {
-        let hit = |(index, rule): (u32, &Rule)| u32::from((rule.hits)(evidence)) << index;
-        Hits((0..).zip(&RULES).map(hit).sum())
+    pub(crate) const NONE: Hits = Hits(0);
+
+    /// What hits an event, in the order of the book; `repeated` when the same visitor clicked the
+    /// same link a moment ago.
+    fn of(event: &Ending, repeated: bool) -> Hits {
+        let agent = event.facts.agent_class;
+        let hit: [bool; RULES.len()] = [
+            event.facts.head,
+            agent == AgentClass::DeclaredBot,
+            agent == AgentClass::NonBrowser,
+            agent == AgentClass::Missing,
+            repeated,
+        ];
+        let bits = (0..)
+            .zip(hit)
+            .map(|(index, hit): (u32, _)| u32::from(hit) << index);
+        Hits(bits.sum())
     }
 
     /// Whether no rule hit.
@@ -119,24 +117,17 @@ impl Hits {
 /// Judges a click or impression. A click that another rule finds invalid leaves no trace for the
 /// double-click rule: a scanner does not spoil the reader's click. Nor does one that came at a time
 /// that cannot be.
-pub(crate) fn judge(state: &mut State, admitted: &Admitted) -> Hits {
-    let Admitted::Event(event) = admitted else {
-        return Hits::default();
-    };
+pub(crate) fn judge(state: &mut State, event: &mut Ending) {
     let visit = registered_click(event);
-    let evidence = Evidence {
-        facts: &event.facts,
-        repeated: visit.is_some_and(|visit| state.recent.repeated(&visit, DOUBLE_CLICK_MS)),
-    };
-    let hits = Hits::of(&evidence);
+    let repeated = visit.is_some_and(|visit| state.recent.repeated(&visit, DOUBLE_CLICK_MS));
+    event.hits = Hits::of(event, repeated);
     if let Some(visit) = visit {
-        let deciding = hits.deciding();
+        let deciding = event.hits.deciding();
         let traced = deciding.is_none_or(|rule| rule.name == "double_click");
         if traced && state.untimely(visit.at).is_none() {
             state.recent.note(&visit);
         }
     }
-    hits
 }
 
 /// Who clicked which registered link, and when.
@@ -149,7 +140,7 @@ pub(crate) struct Visit {
     pub(crate) at: Millis,
 }
 
-fn registered_click(event: &Event) -> Option<Visit> {
+fn registered_click(event: &Ending) -> Option<Visit> {
     let Source::Registered { link } = event.facts.source else {
         return None;
     };

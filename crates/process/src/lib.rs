@@ -17,12 +17,12 @@ mod account;
 mod admit;
 mod batch;
 mod effects;
+mod found;
 mod judge;
 pub mod state;
 mod tally;
 
 use tollgate_click::Record;
-use tollgate_click::codec::DecodeError;
 
 pub use batch::{Question, apply_all};
 pub use effects::{
@@ -32,23 +32,37 @@ pub use judge::{Class, DOUBLE_CLICK_MS, Hits, RULES, Rule};
 pub use state::{ApplyVersion, BadPart, BadSnapshot, Part, PartBytes, State};
 pub use tally::{Counts, Tally};
 
-/// Applies one record: the hallway that every record walks.
+use found::Found;
+
+/// Applies one record.
 ///
 /// # Errors
 ///
 /// [`Halt`] when the partition must not go on: newer code is needed, or a control record is
 /// missing. Damage is no error, it ends as `quarantined`.
 pub fn apply(state: &mut State, incoming: Incoming<'_>) -> Result<Effects, Halt> {
-    apply_read(state, incoming, Record::decode(incoming.facts))
+    if !Record::is_event(incoming.facts) {
+        return admit::admit_other(state, incoming);
+    }
+    let mut event = Effects::BLANK;
+    event.read(incoming.facts);
+    let found = Found::of(state, &event);
+    settle(state, incoming, found, &mut event)?;
+    Ok(event)
 }
 
-/// Applies a record that was read before.
-fn apply_read(
+/// The hallway that every click and impression walks. What it comes to is written where it was
+/// read to, so that it need not be carried from room to room.
+fn settle(
     state: &mut State,
     incoming: Incoming<'_>,
-    read: Result<Record, DecodeError>,
-) -> Result<Effects, Halt> {
-    let admitted = admit::admit(state, incoming, read)?;
-    let hits = judge::judge(state, &admitted);
-    Ok(account::account(state, admitted, hits))
+    found: Found,
+    event: &mut Effects,
+) -> Result<(), Halt> {
+    if let Some(ending) = admit::admit(state, incoming, event)? {
+        judge::judge(state, ending);
+        account::account(state, found, ending);
+    }
+    state.counts.count(&event.effect);
+    Ok(())
 }

@@ -28,11 +28,12 @@ use tollgate_click::limits::{
 };
 use tollgate_click::record::{Mark, Tick};
 use tollgate_click::{
-    AdvertiserId, CampaignId, Change, ClickFacts, Control, Currency, EdgeId, KeyId, Micros, Millis,
-    Minute, Ordinal, PartitionId,
+    AdvertiserId, CampaignId, Change, Control, Currency, EdgeId, KeyId, Micros, Millis, Minute,
+    Ordinal, PartitionId,
 };
 
 use crate::effects::{Closed, Halt, Incoming, MoneyRefusal, NotApplied, Reason};
+use crate::found::Found;
 use crate::tally::Counts;
 
 pub(crate) mod accounts;
@@ -43,6 +44,7 @@ pub(crate) mod index;
 pub(crate) mod kept;
 pub(crate) mod nonces;
 mod publishers;
+mod rare;
 pub(crate) mod recent;
 pub(crate) mod sessions;
 mod snapshot;
@@ -358,11 +360,11 @@ impl State {
         Ok(())
     }
 
-    /// The publisher's part of a click's charge.
-    pub(crate) fn share_of(&self, facts: &ClickFacts, charge: Micros) -> Micros {
-        let received_at = facts.received_at();
-        self.publishers
-            .share_of(facts.publisher, charge, received_at)
+    /// The publisher's part of a click's charge; nothing for one that is not known.
+    pub(crate) fn share_of(&self, found: Found, received_at: Millis, charge: Micros) -> Micros {
+        found.publisher.map_or(Micros::ZERO, |place| {
+            self.publishers.share_of(place, received_at, charge)
+        })
     }
 
     /// Whether a tick moves the clock: not one of an older epoch.

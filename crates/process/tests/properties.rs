@@ -157,7 +157,7 @@ proptest! {
         let mut told = Vec::new();
         for batch in rows.chunks(size) {
             let records: Vec<_> = batch.iter().map(Row::incoming).collect();
-            apply_all(&mut batched, &records, &mut |effects| told.push(effects)).unwrap();
+            apply_all(&mut batched, &records, &mut told).unwrap();
         }
         for (row, told) in rows.iter().zip(told) {
             prop_assert_eq!(apply(&mut single, row.incoming()).unwrap(), told);

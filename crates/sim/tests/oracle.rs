@@ -146,7 +146,9 @@ fn core_says(state: &mut State, batch: &[Sent]) -> Vec<Said> {
     let mut said = Vec::new();
     while said.len() < incoming.len() {
         let rest = &incoming[said.len()..];
-        let result = apply_all(state, rest, &mut |effects| said.push(of_core(&effects)));
+        let mut told = Vec::new();
+        let result = apply_all(state, rest, &mut told);
+        said.extend(told.iter().map(of_core));
         if result.is_err() {
             said.push(Said::Halt);
         }

@@ -7,12 +7,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use serde::Serialize;
 use tollgate_click::{Outcome, PartitionId, Record, Source};
-use tollgate_process::{ApplyVersion, Effect, Effects, Incoming, PartBytes, State, apply_all};
+use tollgate_process::{ApplyVersion, Effects, Incoming, PartBytes, State, apply_all};
 
 use super::traffic::{Shape, Traffic};
 
 /// Records that are read at once, over all partitions.
 const BATCH: u64 = 8_192;
+
+/// Records whose effects are looked at together, as the worker does it.
+const RUN: usize = 128;
 
 /// How much is applied.
 #[derive(Clone, Copy, Debug)]
@@ -133,6 +136,7 @@ struct Bench<'t> {
     shape: Shape,
     states: Vec<State>,
     lanes: Vec<Lane>,
+    told: Vec<Effects>,
     next: u64,
     ticks: u64,
     spent: Spent,
@@ -154,6 +158,7 @@ impl<'t> Bench<'t> {
             shape,
             states: (0..shape.partitions).map(state).collect::<Result<_>>()?,
             lanes: Vec::new(),
+            told: Vec::new(),
             next: 0,
             ticks: 0,
             spent: Spent::default(),
@@ -209,16 +214,14 @@ impl<'t> Bench<'t> {
         let batches: Vec<Vec<Incoming<'_>>> = lanes.iter().map(Lane::incoming).collect();
         let (wall, cpu) = (Instant::now(), thread_cpu());
         for (state, batch) in self.states.iter_mut().zip(&batches) {
-            let mut told = |effects: Effects| {
-                if let Effect::Ended(ending) = &effects.effect {
-                    black_box(ending.judgement.charge);
-                }
-                black_box(&effects);
-            };
-            let applied = apply_all(state, batch, &mut told);
-            applied
-                .map_err(|(_, halt)| halt)
-                .context("the core halted")?;
+            for run in batch.chunks(RUN) {
+                self.told.clear();
+                let applied = apply_all(state, run, &mut self.told);
+                applied
+                    .map_err(|(_, halt)| halt)
+                    .context("the core halted")?;
+                black_box(&self.told);
+            }
         }
         let wall = wall.elapsed();
         self.spent.cpu += thread_cpu().saturating_sub(cpu);

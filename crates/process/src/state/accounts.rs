@@ -104,13 +104,18 @@ impl Accounts {
         self.accounts.at(place)
     }
 
+    /// Asks memory for the account at a place.
+    pub(crate) fn prefetch(&self, place: Place) {
+        self.accounts.prefetch_at(place);
+    }
+
     /// The account at a place, to charge it.
     pub(crate) fn at_mut(&mut self, place: Place) -> Option<&mut Account> {
         self.accounts.at_mut(place)
     }
 
     /// All accounts.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &(AdvertiserId, Account)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&AdvertiserId, &Account)> {
         self.accounts.iter()
     }
 }

@@ -10,15 +10,16 @@ use tollgate_click::limits::{SPOOL_LIMIT_S, ZONE_OFFSET_S_MAX};
 use tollgate_click::{Micros, Millis};
 
 use super::kept::kept;
+use super::rare::{MaybeMicros, Rare};
 
 const DAY_MS: i64 = 24 * 3600 * 1000;
 
 /// What a campaign may cost, as of the last change that was applied.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Budgets {
-    pub(crate) daily: Option<Micros>,
-    pub(crate) total: Option<Micros>,
-    pub(crate) offsets: Vec<ZoneOffset>,
+    pub(crate) daily: MaybeMicros,
+    pub(crate) total: MaybeMicros,
+    pub(crate) offsets: Rare<ZoneOffset>,
 }
 
 /// What a campaign has cost.
@@ -29,7 +30,7 @@ pub(crate) struct Spent {
     day: Day,
     in_day: Micros,
     /// Earlier dates with spend that can still come, in order.
-    earlier: Vec<(Day, Micros)>,
+    earlier: Rare<(Day, Micros)>,
 }
 
 kept!(Budgets {
@@ -85,8 +86,8 @@ impl Budgets {
         charge: Micros,
     ) -> Result<Charged, Exhausted> {
         let day = self.day_of(at);
-        let in_day = fit(spent.in_day(day), charge, self.daily).ok_or(Exhausted::Daily)?;
-        let total = fit(spent.total, charge, self.total).ok_or(Exhausted::Total)?;
+        let in_day = fit(spent.in_day(day), charge, self.daily.get()).ok_or(Exhausted::Daily)?;
+        let total = fit(spent.total, charge, self.total.get()).ok_or(Exhausted::Total)?;
         Ok(Charged { day, in_day, total })
     }
 }
@@ -133,7 +134,8 @@ impl Spent {
         self.total = total;
         if day > self.day {
             if self.in_day != Micros::ZERO {
-                self.earlier.push((self.day, self.in_day));
+                let before = (self.day, self.in_day);
+                self.earlier.change(|earlier| earlier.push(before));
             }
             self.day = day;
         }
@@ -142,15 +144,18 @@ impl Spent {
             return;
         }
         let at = self.earlier.partition_point(|(earlier, _)| *earlier < day);
-        match self.earlier.get_mut(at) {
+        self.earlier.change(|earlier| match earlier.get_mut(at) {
             Some((known, sum)) if *known == day => *sum = in_day,
-            _ => self.earlier.insert(at, (day, in_day)),
-        }
+            _ => earlier.insert(at, (day, in_day)),
+        });
     }
 
     /// Drops the dates on which nothing can be spent any more.
     pub(crate) fn forget_over(&mut self, clock: Millis) {
-        self.earlier.retain(|(day, _)| !day.is_over(clock));
+        if !self.earlier.is_empty() {
+            self.earlier
+                .change(|earlier| earlier.retain(|(day, _)| !day.is_over(clock)));
+        }
         if self.day.is_over(clock) {
             (self.day, self.in_day) = (Day::default(), Micros::ZERO);
         }

@@ -1,12 +1,16 @@
 //! Campaigns: price and pause by version, budgets as of the last change, and what was spent.
 
+use std::slice::from_ref;
+
+use prefetch_index::prefetch_index;
 use tollgate_click::codec::{DecodeError, Reader};
 use tollgate_click::control::{self, CampaignState};
-use tollgate_click::{AdvertiserId, CampaignId, Micros, Millis};
+use tollgate_click::{AdvertiserId, CampaignId, Millis};
 
 use super::budgets::{Budgets, Spent};
-use super::index::{Dense, Place};
+use super::index::{Dense, Place, Slot};
 use super::kept::{Kept, kept};
+use super::rare::MaybeMicros;
 use super::timeline::Timeline;
 
 /// All campaigns of the partition. A campaign of one advertiser is no campaign of another.
@@ -15,8 +19,10 @@ pub(crate) struct Campaigns {
     campaigns: Dense<(AdvertiserId, CampaignId), Campaign>,
 }
 
-/// One campaign.
+/// One campaign. What it is and what it has spent stand side by side: with their key they fill two
+/// lines of the processor's cache, of which `spent` begins in the second.
 #[derive(Clone, PartialEq, Debug)]
+#[repr(C)]
 pub(crate) struct Campaign {
     /// Whose account pays.
     pub(crate) account: Place,
@@ -31,10 +37,12 @@ pub(crate) struct Campaign {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Terms {
     /// Of a click whose link names none.
-    pub(crate) price: Option<Micros>,
+    pub(crate) price: MaybeMicros,
     /// Whether clicks bill.
     pub(crate) state: CampaignState,
 }
+
+const _: () = assert!(Dense::<(AdvertiserId, CampaignId), Campaign>::ROW_BYTES == 128);
 
 kept!(Campaigns { campaigns });
 kept!(Campaign {
@@ -49,13 +57,13 @@ impl Campaigns {
     /// A new or changed campaign of an account in its currency.
     pub(crate) fn change(&mut self, at: Millis, campaign: &control::Campaign, account: Place) {
         let terms = Terms {
-            price: campaign.price,
+            price: campaign.price.into(),
             state: campaign.state,
         };
         let budgets = Budgets {
-            daily: campaign.daily_budget,
-            total: campaign.total_budget,
-            offsets: campaign.offsets.clone(),
+            daily: campaign.daily_budget.into(),
+            total: campaign.total_budget.into(),
+            offsets: campaign.offsets.clone().into(),
         };
         let key = (campaign.advertiser, campaign.campaign);
         if let Some(known) = self.campaigns.get_mut(key) {
@@ -72,32 +80,28 @@ impl Campaigns {
         self.campaigns.push(key, campaign);
     }
 
-    /// The campaign that a click names, unless it began after the click was received.
-    pub(crate) fn as_of(
-        &self,
-        advertiser: AdvertiserId,
-        campaign: CampaignId,
-        received_at: Millis,
-    ) -> Option<(Place, &Campaign, Terms)> {
-        let place = self.campaigns.place((advertiser, campaign))?;
+    /// Where a campaign lies.
+    pub(crate) fn place(&self, advertiser: AdvertiserId, campaign: CampaignId) -> Option<Place> {
+        self.campaigns.place((advertiser, campaign))
+    }
+
+    /// The campaign at a place, unless it began after the click was received.
+    pub(crate) fn as_of(&self, place: Place, received_at: Millis) -> Option<(&Campaign, Terms)> {
         let campaign = self.campaigns.at(place)?;
         let terms = campaign.terms.as_of_or_first(received_at)?;
-        Some((place, campaign, *terms))
+        Some((campaign, *terms))
     }
 
-    /// Where a campaign lies in all likelihood.
-    pub(crate) fn likely(&self, advertiser: AdvertiserId, campaign: CampaignId) -> Option<Place> {
-        self.campaigns.likely((advertiser, campaign))
+    /// Asks memory for where the look-up of a campaign begins.
+    pub(crate) fn prefetch_slot(&self, advertiser: AdvertiserId, campaign: CampaignId) -> Slot {
+        self.campaigns.prefetch_slot((advertiser, campaign))
     }
 
-    /// The campaign, if it lies at a likely place.
-    pub(crate) fn if_at(
-        &self,
-        place: Place,
-        advertiser: AdvertiserId,
-        campaign: CampaignId,
-    ) -> Option<&Campaign> {
-        self.campaigns.if_at(place, (advertiser, campaign))
+    /// Asks memory for the campaign at which a look-up begins.
+    pub(crate) fn prefetch(&self, slot: Slot) {
+        if let Some(campaign) = self.campaigns.prefetch(slot) {
+            prefetch_index(from_ref(&campaign.spent), 0);
+        }
     }
 
     /// A campaign, whenever it began.
@@ -118,17 +122,14 @@ impl Campaigns {
         }
     }
 
-    /// All campaigns.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &((AdvertiserId, CampaignId), Campaign)> {
-        self.campaigns.iter()
+    /// The campaign at a place.
+    pub(crate) fn at(&self, place: Place) -> Option<&Campaign> {
+        self.campaigns.at(place)
     }
-}
 
-impl Campaign {
-    /// Reads what a charge reads.
-    pub(crate) fn touch(&self) -> u64 {
-        let budget = self.budgets.daily.map_or(0, |daily| daily.0 as u64);
-        budget ^ self.spent.total().0 as u64 ^ self.terms.since().0
+    /// All campaigns.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&(AdvertiserId, CampaignId), &Campaign)> {
+        self.campaigns.iter()
     }
 }
 

@@ -7,7 +7,8 @@
 
 use std::hash::{Hash, Hasher};
 
-use tollgate_click::codec::{DecodeError, Reader};
+use prefetch_index::prefetch_index;
+use tollgate_click::codec::{DecodeError, Reader, put_varint};
 
 use super::kept::Kept;
 
@@ -15,48 +16,71 @@ use super::kept::Kept;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Place(u32);
 
+/// Where a look-up begins.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Slot(usize);
+
 /// Values by key, in the order in which they were made. None is ever taken out: whoever makes
 /// them bounds their number.
 #[derive(Clone, Debug)]
 pub(crate) struct Dense<K, V> {
     /// Places + 1, or 0; as many as a power of two.
     slots: Vec<u32>,
-    values: Vec<(K, V)>,
+    rows: Vec<Row<K, V>>,
+}
+
+/// A key and its value, from the beginning of a line of the processor's cache on.
+#[derive(Clone, PartialEq, Debug)]
+#[repr(C, align(64))]
+struct Row<K, V> {
+    key: K,
+    value: V,
 }
 
 impl<K, V> Default for Dense<K, V> {
     fn default() -> Dense<K, V> {
         Dense {
             slots: Vec::new(),
-            values: Vec::new(),
+            rows: Vec::new(),
         }
     }
 }
 
 impl<K: Copy + Eq + Hash, V> Dense<K, V> {
+    /// Bytes of memory that a key and its value take.
+    pub(crate) const ROW_BYTES: usize = size_of::<Row<K, V>>();
+
     /// Where the value of a key lies.
     pub(crate) fn place(&self, key: K) -> Option<Place> {
         let mut slot = self.slot(key);
         loop {
             let place = self.slots.get(slot)?.checked_sub(1)?;
-            if self.values.get(place as usize)?.0 == key {
+            if self.rows.get(place as usize)?.key == key {
                 return Some(Place(place));
             }
             slot = (slot + 1) & (self.slots.len() - 1);
         }
     }
 
-    /// Where the value of a key lies in all likelihood: the first step of a look-up ahead, which
-    /// reads the slot.
-    pub(crate) fn likely(&self, key: K) -> Option<Place> {
-        let slot = self.slots.get(self.slot(key)).copied();
-        slot?.checked_sub(1).map(Place)
+    /// The slot at which a key's look-up begins, asked of memory: the first step of a look-up
+    /// ahead. The second is [`Dense::prefetch`].
+    pub(crate) fn prefetch_slot(&self, key: K) -> Slot {
+        let slot = self.slot(key);
+        prefetch_index(&self.slots, slot);
+        Slot(slot)
     }
 
-    /// The value at a likely place, if it is the key's: the second step, which reads the key.
-    pub(crate) fn if_at(&self, place: Place, key: K) -> Option<&V> {
-        let (found, value) = self.values.get(place.0 as usize)?;
-        (*found == key).then_some(value)
+    /// Asks memory for the first line of the value that is named in a slot, in all likelihood the
+    /// key's. Nothing of the value may be read yet; its other lines may be asked for.
+    pub(crate) fn prefetch(&self, Slot(slot): Slot) -> Option<&V> {
+        let place = self.slots.get(slot)?.checked_sub(1)?;
+        self.prefetch_at(Place(place))
+    }
+
+    /// The same for the value at a place.
+    pub(crate) fn prefetch_at(&self, Place(place): Place) -> Option<&V> {
+        prefetch_index(&self.rows, place as usize);
+        self.rows.get(place as usize).map(|row| &row.value)
     }
 
     /// The value of a key.
@@ -71,21 +95,21 @@ impl<K: Copy + Eq + Hash, V> Dense<K, V> {
 
     /// The value at a place.
     pub(crate) fn at(&self, place: Place) -> Option<&V> {
-        self.values.get(place.0 as usize).map(|(_, value)| value)
+        self.rows.get(place.0 as usize).map(|row| &row.value)
     }
 
     /// The value at a place, to change it.
     pub(crate) fn at_mut(&mut self, place: Place) -> Option<&mut V> {
-        let found = self.values.get_mut(place.0 as usize);
-        found.map(|(_, value)| value)
+        let row = self.rows.get_mut(place.0 as usize);
+        row.map(|row| &mut row.value)
     }
 
     /// Puts a value under a key that has none yet.
     pub(crate) fn push(&mut self, key: K, value: V) -> Place {
-        let place = self.values.len() as u32; // a control record each: 2^32 fit in no memory
+        let place = self.rows.len() as u32; // a control record each: 2^32 fit in no memory
         assert!(self.place(key).is_none(), "a key has one place for good");
-        self.values.push((key, value));
-        if self.values.len() * 2 > self.slots.len() {
+        self.rows.push(Row { key, value });
+        if self.rows.len() * 2 > self.slots.len() {
             self.grow();
         } else {
             self.enter(key, place);
@@ -95,7 +119,7 @@ impl<K: Copy + Eq + Hash, V> Dense<K, V> {
 
     fn grow(&mut self) {
         self.slots = vec![0; (self.slots.len() * 2).max(8)];
-        let keys: Vec<K> = self.values.iter().map(|(key, _)| *key).collect();
+        let keys: Vec<K> = self.rows.iter().map(|row| row.key).collect();
         (0..)
             .zip(keys)
             .for_each(|(place, key)| self.enter(key, place));
@@ -120,25 +144,29 @@ impl<K: Copy + Eq + Hash, V> Dense<K, V> {
     }
 
     /// All in the order in which they were made.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &(K, V)> {
-        self.values.iter()
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.rows.iter().map(|row| (&row.key, &row.value))
     }
 
     /// All values, to change them.
     pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
-        self.values.iter_mut().map(|(_, value)| value)
+        self.rows.iter_mut().map(|row| &mut row.value)
     }
 }
 
 impl<K: PartialEq, V: PartialEq> PartialEq for Dense<K, V> {
     fn eq(&self, other: &Dense<K, V>) -> bool {
-        self.values == other.values
+        self.rows == other.rows
     }
 }
 
 impl<K: Kept + Copy + Eq + Hash, V: Kept> Kept for Dense<K, V> {
     fn put(&self, out: &mut Vec<u8>) {
-        self.values.put(out);
+        put_varint(out, self.rows.len() as u64);
+        for Row { key, value } in &self.rows {
+            key.put(out);
+            value.put(out);
+        }
     }
 
     fn take(reader: &mut Reader<'_>) -> Result<Dense<K, V>, DecodeError> {

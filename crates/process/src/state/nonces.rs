@@ -20,7 +20,6 @@ mod table;
 
 use old::OldRun;
 pub(crate) use parts::{NonceDirectory, Piece, part_name};
-pub(crate) use table::Near;
 use table::{Table, mix};
 
 pub(crate) const HOUR_MS: u64 = 3_600_000;
@@ -100,10 +99,12 @@ impl NonceHours {
         self.answers.insert(place, key);
     }
 
-    /// Where a nonce would lie, to be touched before it is used.
-    pub(crate) fn near(&self, advertiser: AdvertiserId, nonce: Nonce) -> Option<Near<'_>> {
+    /// Asks memory for where a nonce would lie.
+    pub(crate) fn prefetch(&self, advertiser: AdvertiserId, nonce: Nonce) {
         let (hour, key) = placed(advertiser, nonce);
-        Some(self.hours.get(&hour)?.young.near(mix(key)))
+        if let Some(tables) = self.hours.get(&hour) {
+            tables.young.prefetch(mix(key));
+        }
     }
 
     /// Makes runs of what came to hours that had ended by that instant.

@@ -3,7 +3,7 @@
 use tollgate_click::control::Publisher;
 use tollgate_click::{Micros, Millis, PublisherId, money};
 
-use super::index::{Dense, Place};
+use super::index::{Dense, Place, Slot};
 use super::kept::kept;
 use super::timeline::Timeline;
 
@@ -29,15 +29,19 @@ impl Publishers {
         }
     }
 
-    /// Where a publisher lies in all likelihood.
-    pub(crate) fn likely(&self, publisher: PublisherId) -> Option<Place> {
-        self.publishers.likely(publisher)
+    /// Where a publisher lies.
+    pub(crate) fn place(&self, publisher: PublisherId) -> Option<Place> {
+        self.publishers.place(publisher)
     }
 
-    /// Reads what a share is reckoned from.
-    pub(crate) fn touch(&self, place: Place, publisher: PublisherId) -> u64 {
-        let shares = self.publishers.if_at(place, publisher);
-        shares.map_or(0, |shares| shares.since().0)
+    /// Asks memory for where the look-up of a publisher begins.
+    pub(crate) fn prefetch_slot(&self, publisher: PublisherId) -> Slot {
+        self.publishers.prefetch_slot(publisher)
+    }
+
+    /// Asks memory for the publisher at which a look-up begins.
+    pub(crate) fn prefetch(&self, slot: Slot) {
+        self.publishers.prefetch(slot);
     }
 
     /// Whether there is such a publisher.
@@ -45,15 +49,9 @@ impl Publishers {
         self.publishers.place(publisher).is_some()
     }
 
-    /// The publisher's part of a charge for a click received then; nothing for one that is not
-    /// known.
-    pub(crate) fn share_of(
-        &self,
-        publisher: PublisherId,
-        charge: Micros,
-        received_at: Millis,
-    ) -> Micros {
-        let known = self.publishers.get(publisher);
+    /// The part of a charge of the publisher at a place, for a click received then.
+    pub(crate) fn share_of(&self, place: Place, received_at: Millis, charge: Micros) -> Micros {
+        let known = self.publishers.at(place);
         let share = known.and_then(|known| known.as_of_or_first(received_at));
         // No share is above the whole and no charge below 0, so that split never fails.
         share.map_or(Micros::ZERO, |share| {

@@ -5,6 +5,7 @@ use tollgate_click::codec::{DecodeError, Reader};
 use tollgate_click::limits::CLOCK_SKEW_MS_MAX;
 
 use super::kept::Kept;
+use super::rare::Rare;
 
 /// Versions in the order of their times. The newest one, which most clicks ask for, lies in
 /// front.
@@ -12,7 +13,7 @@ use super::kept::Kept;
 pub(crate) struct Timeline<T> {
     since: Millis,
     newest: T,
-    older: Vec<(Millis, T)>,
+    older: Rare<(Millis, T)>,
 }
 
 impl<T: PartialEq> Timeline<T> {
@@ -21,7 +22,7 @@ impl<T: PartialEq> Timeline<T> {
         Timeline {
             since: at,
             newest: version,
-            older: Vec::new(),
+            older: Rare::default(),
         }
     }
 
@@ -33,13 +34,8 @@ impl<T: PartialEq> Timeline<T> {
             return;
         }
         let before = std::mem::replace(&mut self.newest, version);
-        self.older.push((self.since, before));
+        self.older.change(|older| older.push((self.since, before)));
         self.since = self.since.max(at);
-    }
-
-    /// When the newest version began.
-    pub(crate) fn since(&self) -> Millis {
-        self.since
     }
 
     /// The version in force at an instant; none before the first.
@@ -66,11 +62,17 @@ impl<T: PartialEq> Timeline<T> {
 
     /// Drops the versions that a later one had replaced by that instant.
     pub(crate) fn forget_superseded_before(&mut self, instant: Millis) {
-        if self.since <= instant {
-            self.older.clear();
+        if self.older.is_empty() {
+            return;
         }
-        let after = self.older.partition_point(|(at, _)| *at <= instant);
-        self.older.drain(..after.saturating_sub(1));
+        let replaced = match self.since <= instant {
+            true => self.older.len(),
+            false => self
+                .older
+                .partition_point(|(at, _)| *at <= instant)
+                .saturating_sub(1),
+        };
+        self.older.change(|older| drop(older.drain(..replaced)));
     }
 }
 
@@ -85,7 +87,7 @@ impl<T: Kept> Kept for Timeline<T> {
         let timeline = Timeline {
             since: Kept::take(reader)?,
             newest: Kept::take(reader)?,
-            older: Vec::<(Millis, T)>::take(reader)?,
+            older: Rare::<(Millis, T)>::take(reader)?,
         };
         let last = timeline.older.last().map_or(Millis(0), |(at, _)| *at);
         if last > timeline.since || !timeline.older.is_sorted_by_key(|(at, _)| *at) {

@@ -11,9 +11,9 @@ fn budgets(daily: Option<i64>, total: Option<i64>, offsets: &[(u64, i32)]) -> Bu
         seconds: *seconds,
     };
     Budgets {
-        daily: daily.map(Micros),
-        total: total.map(Micros),
-        offsets: offsets.iter().map(offset).collect(),
+        daily: daily.map(Micros).into(),
+        total: total.map(Micros).into(),
+        offsets: offsets.iter().map(offset).collect::<Vec<_>>().into(),
     }
 }
 
