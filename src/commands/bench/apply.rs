@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
+use tollgate_click::limits::STATE_RETENTION_S;
 use tollgate_click::{Outcome, PartitionId, Record, Source};
 use tollgate_process::{ApplyVersion, Effects, Incoming, PartBytes, State, apply_all};
 
@@ -56,7 +57,7 @@ pub(crate) struct Figures {
 pub(crate) fn run(size: Size, seed: u64) -> Result<Figures> {
     let traffic = Traffic::new(size.shape, seed);
     let resident_before = resident_bytes();
-    let mut bench = Bench::filled(&traffic, size)?;
+    let mut bench = Bench::filled(traffic.clone(), size)?;
     let (live, before) = (bench.live(), bench.tally());
     bench.forward(size.clicks)?;
     let resident = resident_bytes().saturating_sub(resident_before);
@@ -88,13 +89,43 @@ pub(crate) fn run(size: Size, seed: u64) -> Result<Figures> {
     })
 }
 
-/// What a click costs, and nothing else.
-pub(crate) fn ns_per_click(size: Size, seed: u64) -> Result<f64> {
-    let traffic = Traffic::new(size.shape, seed);
-    let mut bench = Bench::filled(&traffic, size)?;
-    bench.forward(size.clicks)?;
-    Ok(bench.spent.wall.as_nanos() as f64 / size.clicks as f64)
+/// A world in which many clicks have passed through, most of them so long ago that their nonces
+/// are gone.
+pub(crate) struct World(Bench);
+
+impl World {
+    /// With so many clicks behind it, and then so many whose nonces are live.
+    pub(crate) fn new(shape: Shape, seed: u64, stored: u64, live: u64) -> Result<World> {
+        let mut bench = Bench::new(Traffic::new(shape, seed))?;
+        let mut to_pass = stored.saturating_sub(live);
+        while to_pass > 0 {
+            let some = to_pass.min(AT_ONCE);
+            bench.forward(some)?;
+            bench.leap();
+            to_pass -= some;
+        }
+        bench.forward(live)?;
+        Ok(World(bench))
+    }
+
+    /// What each of the next clicks costs.
+    pub(crate) fn ns_per_click(&mut self, clicks: u64) -> Result<f64> {
+        self.0.spent = Spent::default();
+        self.0.forward(clicks)?;
+        Ok(self.0.spent.wall.as_nanos() as f64 / clicks as f64)
+    }
+
+    /// Nonces that are live now.
+    pub(crate) fn live(&self) -> u64 {
+        self.0.live()
+    }
 }
+
+/// Clicks whose nonces are let go together: it bounds the memory that a world takes to be made.
+const AT_ONCE: u64 = 5_000_000;
+
+/// After this time no nonce of before is kept.
+const LEAP_MS: u64 = (STATE_RETENTION_S as u64 + 2 * 3_600) * 1_000;
 
 /// Puts the nonces of the same clicks into a plain set.
 fn std_set(traffic: &Traffic, fill: u64, clicks: u64) -> Duration {
@@ -131,8 +162,8 @@ struct Spent {
     longest: Duration,
 }
 
-struct Bench<'t> {
-    traffic: &'t Traffic,
+struct Bench {
+    traffic: Traffic,
     shape: Shape,
     states: Vec<State>,
     lanes: Vec<Lane>,
@@ -150,8 +181,9 @@ struct Lane {
     sequences: [u64; 2],
 }
 
-impl<'t> Bench<'t> {
-    fn new(traffic: &'t Traffic, shape: Shape) -> Result<Bench<'t>> {
+impl Bench {
+    fn new(traffic: Traffic) -> Result<Bench> {
+        let shape = traffic.shape();
         let state = |number| Ok(State::new(PartitionId::new(number)?, ApplyVersion::V1));
         let mut bench = Bench {
             traffic,
@@ -164,7 +196,7 @@ impl<'t> Bench<'t> {
             spent: Spent::default(),
         };
         let mut lanes: Vec<Lane> = bench.states.iter().map(|_| Lane::default()).collect();
-        for (partition, record) in traffic.changes() {
+        for (partition, record) in bench.traffic.changes() {
             Lane::push(&mut lanes, partition, &record)?;
         }
         bench.apply(&lanes)?;
@@ -173,8 +205,8 @@ impl<'t> Bench<'t> {
     }
 
     /// With as many live nonces as the size says.
-    fn filled(traffic: &'t Traffic, size: Size) -> Result<Bench<'t>> {
-        let mut bench = Bench::new(traffic, size.shape)?;
+    fn filled(traffic: Traffic, size: Size) -> Result<Bench> {
+        let mut bench = Bench::new(traffic)?;
         bench.forward(size.live * 100 / 93)?; // 2% repeat, 5% are invalid and use nothing up
         bench.spent = Spent::default();
         Ok(bench)
@@ -186,6 +218,12 @@ impl<'t> Bench<'t> {
             self.step(BATCH.min(until - self.next))?;
         }
         Ok(())
+    }
+
+    /// Goes on at a time when nothing of before is live; its tick comes before its first click.
+    fn leap(&mut self) {
+        self.traffic.leap(LEAP_MS);
+        self.ticks = self.next / self.shape.clicks_per_s;
     }
 
     /// Makes and applies the next clicks, with a tick a second.

@@ -56,8 +56,11 @@ impl Shape {
 }
 
 /// Clicks by number.
+#[derive(Clone)]
 pub(crate) struct Traffic {
     shape: Shape,
+    /// When click 0 is received.
+    start_ms: u64,
     dice: Dice,
     campaigns: Zipf,
     publishers: Zipf,
@@ -80,10 +83,21 @@ impl Traffic {
     pub(crate) fn new(shape: Shape, seed: u64) -> Traffic {
         Traffic {
             shape,
+            start_ms: START_MS,
             dice: Dice::new(seed),
             campaigns: Zipf::new(shape.campaigns),
             publishers: Zipf::new(shape.publishers),
         }
+    }
+
+    /// How large its world is.
+    pub(crate) fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// Moves all that is still to come to a later time.
+    pub(crate) fn leap(&mut self, ms: u64) {
+        self.start_ms += ms;
     }
 
     /// What must be known before the first click, each with its partition (none: all).
@@ -122,14 +136,14 @@ impl Traffic {
     pub(crate) fn tick(&self, second: u64) -> Record {
         Record::Tick(Tick {
             epoch: 1,
-            at: Millis(START_MS + second * 1000),
+            at: Millis(self.start_ms + second * 1000),
         })
     }
 
     /// A click by its number, from 0 on, and the partition it belongs to.
     pub(crate) fn click(&self, number: u64) -> (PartitionId, ClickFacts) {
         let shown = self.shown(number);
-        let received_at = Millis(START_MS + number * 1000 / self.shape.clicks_per_s);
+        let received_at = Millis(self.start_ms + number * 1000 / self.shape.clicks_per_s);
         let campaign = self.campaigns.draw(self.roll(Purpose::Campaign, shown));
         let advertiser = AdvertiserId((campaign - 1) % self.shape.advertisers + 1);
         let partition = self.partition_of(advertiser);
@@ -182,7 +196,7 @@ impl Traffic {
 
     /// The impression was shown up to ten minutes before its first click.
     fn source(&self, shown: u64) -> Source {
-        let clicked_ms = START_MS + shown * 1000 / self.shape.clicks_per_s;
+        let clicked_ms = self.start_ms + shown * 1000 / self.shape.clicks_per_s;
         let delay_ms = self.roll(Purpose::Delay, shown) % 600_000;
         let random = self.roll(Purpose::Nonce, shown);
         let nonce = (u128::from(random) << 64) | u128::from(shown);
@@ -256,6 +270,7 @@ fn dollars() -> Currency {
 }
 
 /// Draws 1 to n, k with a weight of 1/k, in whole numbers.
+#[derive(Clone)]
 struct Zipf {
     /// The sum of the weights up to each.
     sums: Vec<u64>,
