@@ -6,20 +6,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tollgate_click::{Millis, Refusal};
+use tollgate_click::{Millis, PartitionId, Refusal};
 use tollgate_collect::{Clock, RunningEdge};
 use tollgate_query::data::OpenLedger;
-use tollgate_query::{Context, EventCounts, PartitionState};
+use tollgate_query::idempotency::Memory;
+use tollgate_query::throttle::Peer;
+use tollgate_query::{Context, Desk, EventCounts, PartitionState};
 use tollgate_store::lake::{Lake, Objects};
 use tollgate_store::ledger::SqliteLedger;
-use tollgate_store::rollup::Rollups;
+use tollgate_store::rollup::{OpenMinutes, Rollups};
 
-use crate::control::desk::Desk;
 use crate::worker::{PartitionView, Progress};
 
 /// Open connections; more wait.
@@ -36,15 +40,21 @@ pub(crate) trait Status: Send + Sync + 'static {
 /// What the API is made of.
 pub(crate) struct Parts<S> {
     pub(crate) status: S,
-    pub(crate) desk: Desk,
+    pub(crate) desk: Arc<dyn Desk>,
     /// Where lake and rollups are.
     pub(crate) objects: Arc<dyn Objects>,
+    /// Minutes that are not in files yet, of partitions that are written in this process.
+    pub(crate) open: Vec<(PartitionId, OpenMinutes)>,
     /// The ledger's file.
     pub(crate) ledger: PathBuf,
     pub(crate) partitions: u16,
-    pub(crate) progress: Option<Progress>,
+    /// How far each partition is.
+    pub(crate) states: Box<dyn Fn() -> Vec<PartitionState> + Send + Sync>,
     pub(crate) edge: Arc<Mutex<Option<RunningEdge>>>,
     pub(crate) clock: Clock,
+    /// What cursors are made with, in every process over the same data.
+    pub(crate) cursor_secret: [u8; 32],
+    pub(crate) memory: Arc<dyn Memory>,
 }
 
 /// Opens the listener.
@@ -56,31 +66,26 @@ pub(crate) async fn listen(address: SocketAddr) -> anyhow::Result<(TcpListener, 
 }
 
 /// The service over these parts.
-pub(crate) fn router(parts: Parts<impl Status>) -> anyhow::Result<axum::Router> {
-    let open = parts.progress.as_ref().map(Progress::open_minutes);
-    let mut cursor_secret = [0; 32];
-    getrandom::fill(&mut cursor_secret).context("cannot draw a secret")?;
-    let path = parts.ledger.clone();
-    Ok(tollgate_query::router(Context {
-        rollups: Arc::new(Rollups::new(
-            parts.objects.clone(),
-            open.unwrap_or_default(),
-        )),
-        lake: Lake::new(parts.objects.clone()),
+pub(crate) fn router(parts: Parts<impl Status>) -> axum::Router {
+    let path = parts.ledger;
+    tollgate_query::router(Context {
+        rollups: Arc::new(Rollups::new(parts.objects.clone(), parts.open)),
+        lake: Lake::new(parts.objects),
         ledger: Arc::new(move || {
             let ledger = SqliteLedger::open_read_only(&path)?;
             Ok(Box::new(ledger) as OpenLedger)
         }),
         partitions: parts.partitions,
-        cursor_secret,
-        desk: Arc::new(parts.desk),
+        cursor_secret: parts.cursor_secret,
+        memory: parts.memory,
+        desk: parts.desk,
         node: Arc::new(NodeView {
             status: parts.status,
-            progress: parts.progress,
+            states: parts.states,
             edge: parts.edge,
             clock: parts.clock,
         }),
-    }))
+    })
 }
 
 /// Serves until it is dropped.
@@ -90,8 +95,8 @@ pub(crate) async fn serve(listener: TcpListener, router: axum::Router) {
         let Ok(place) = places.clone().acquire_owned().await else {
             return;
         };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Such as for want of file descriptors: it passes, or it will be seen.
                 tracing::warn!(%error, "the API cannot accept");
@@ -100,6 +105,10 @@ pub(crate) async fn serve(listener: TcpListener, router: axum::Router) {
             }
         };
         let service = TowerToHyperService::new(router.clone());
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(Peer(peer.ip()));
+            service.call(request)
+        });
         tokio::spawn(async move {
             let mut server = http1::Builder::new();
             server
@@ -117,7 +126,7 @@ pub(crate) async fn serve(listener: TcpListener, router: axum::Router) {
 /// The node as the API tells of it.
 struct NodeView<S> {
     status: S,
-    progress: Option<Progress>,
+    states: Box<dyn Fn() -> Vec<PartitionState> + Send + Sync>,
     edge: Arc<Mutex<Option<RunningEdge>>>,
     clock: Clock,
 }
@@ -132,8 +141,7 @@ impl<S: Status> tollgate_query::Node for NodeView<S> {
     }
 
     fn partitions(&self) -> Vec<PartitionState> {
-        let views = self.progress.as_ref().map(Progress::partitions);
-        views.unwrap_or_default().into_iter().map(state).collect()
+        (self.states)()
     }
 
     fn events(&self) -> EventCounts {
@@ -157,6 +165,16 @@ impl<S: Status> tollgate_query::Node for NodeView<S> {
     fn now(&self) -> Millis {
         self.clock.read()
     }
+}
+
+/// How far the partitions of a worker in this process are.
+pub(crate) fn states_of(
+    progress: Option<Progress>,
+) -> Box<dyn Fn() -> Vec<PartitionState> + Send + Sync> {
+    Box::new(move || {
+        let views = progress.as_ref().map(Progress::partitions);
+        views.unwrap_or_default().into_iter().map(state).collect()
+    })
 }
 
 fn state(view: PartitionView) -> PartitionState {

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::commands::{
     bench, click, completions, config, demo, doctor, import, keys, ledger, link, load, replay,
-    report, serve, tail,
+    report, serve, sql, tail,
 };
 use crate::exit::{self, Exit};
 use crate::output::{self, Global};
@@ -57,6 +57,8 @@ enum Command {
     Click(click::Args),
     /// Verify the ledger, show balances, export the books.
     Ledger(ledger::Args),
+    /// Ask lake and rollups in SQL (in builds with the feature `sql`).
+    Sql(sql::Args),
     /// Measure how fast the parts are on this machine.
     Bench(bench::Args),
     /// Examine this machine and a data directory.
@@ -85,6 +87,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Tail(args) => tail::run(args, &global),
         Command::Click(args) => click::run(args, &global),
         Command::Ledger(args) => ledger::run(args, &global),
+        Command::Sql(args) => sql::run(args, &global),
         Command::Bench(args) => bench::run(args, &global),
         Command::Doctor(args) => doctor::run(args, &global),
         Command::Completions(args) => completions::run(args, &global),

@@ -15,4 +15,5 @@ pub(crate) mod load;
 pub(crate) mod replay;
 pub(crate) mod report;
 pub(crate) mod serve;
+pub(crate) mod sql;
 pub(crate) mod tail;

@@ -21,16 +21,21 @@ use tollgate_log::{
     Append, AppendError, Cursor, Log, NewRecord, Partition, Read, ReadBudget, ReadFrom, Reader,
     RecordRef, SegmentLog,
 };
+use tollgate_query::idempotency::RequestId;
 use tollgate_query::standing::{Numbering, Standing};
 use tollgate_query::{Decision, NewChange, Problem};
 
+pub(crate) mod answers;
 pub(crate) mod desk;
 pub(crate) mod diff;
 pub(crate) mod directory;
 pub(crate) mod files;
 pub(crate) mod first_key;
+pub(crate) mod follow;
+mod noted;
 pub(crate) mod snapshot;
 
+use answers::AnswerBook;
 use diff::Differs;
 use files::Wanted;
 use snapshot::Snapshot;
@@ -55,6 +60,8 @@ pub(crate) struct Sequencer {
     edge_news: bool,
     /// An append whose fate is not known: nothing may be numbered before it is.
     unsettled: bool,
+    /// What is noted before it is changed.
+    book: Arc<AnswerBook>,
 }
 
 /// Why changes were not made.
@@ -82,6 +89,7 @@ impl Sequencer {
         partitions: u16,
         kept: Option<Snapshot>,
         wiring: Arc<Wiring>,
+        book: Arc<AnswerBook>,
     ) -> anyhow::Result<Sequencer> {
         let durable = log.durable();
         let kept = kept.filter(|kept| {
@@ -108,8 +116,10 @@ impl Sequencer {
             wiring,
             edge_news: true,
             unsettled: false,
+            book,
         };
         sequencer.catch_up()?;
+        sequencer.look_notes_up();
         sequencer.tell_edge();
         Ok(sequencer)
     }
@@ -200,7 +210,11 @@ impl Sequencer {
         now: Millis,
     ) -> Result<usize, OfferError> {
         let decide = |standing: &Standing| Ok(diff::steps(standing, wanted)?);
-        let made = self.change(decide, Actor(0), now).await;
+        let who = Who {
+            by: Actor(0),
+            request: None,
+        };
+        let made = self.change(decide, who, now).await;
         Ok(made?.len())
     }
 
@@ -212,20 +226,20 @@ impl Sequencer {
     pub(crate) async fn decide(
         &mut self,
         decision: Decision,
-        by: Actor,
+        who: Who,
         now: Millis,
     ) -> Result<Vec<Made>, OfferError> {
         let decide = |standing: &Standing| decision(standing, now).map_err(OfferError::Refused);
-        self.change(decide, by, now).await
+        self.change(decide, who, now).await
     }
 
     async fn change(
         &mut self,
         decide: impl FnOnce(&Standing) -> Result<Vec<NewChange>, OfferError>,
-        by: Actor,
+        who: Who,
         now: Millis,
     ) -> Result<Vec<Made>, OfferError> {
-        let changed = self.try_change(decide, by, now).await;
+        let changed = self.try_change(decide, who, now).await;
         self.tell_edge();
         changed
     }
@@ -233,32 +247,36 @@ impl Sequencer {
     async fn try_change(
         &mut self,
         decide: impl FnOnce(&Standing) -> Result<Vec<NewChange>, OfferError>,
-        by: Actor,
+        who: Who,
         now: Millis,
     ) -> Result<Vec<Made>, OfferError> {
         self.settle().await?;
+        if let Some(request) = who.request
+            && self.book.carried_out(request).is_some()
+        {
+            let what = "the first request with this key was carried out; ask again what it did";
+            return Err(OfferError::Refused(Problem::unavailable(what, 1)));
+        }
         let (news, mut numbering) = {
             let standing = self.standing();
             (decide(&standing)?, standing.numbering().clone())
         };
-        let mut made = Vec::with_capacity(news.len());
-        let (mut commit, mut bytes) = (Vec::new(), 0);
+        let first = numbering.number + 1;
+        let (mut made, mut records) = (Vec::new(), Vec::new());
         for new in news {
             let target = new.change.target();
-            let record = Numbered::next(&mut numbering, new, by, now);
+            records.push(Numbered::next(&mut numbering, new, who.by, now));
             made.push(Made {
                 number: ControlNumber(numbering.number),
                 target,
             });
-            bytes += record.bytes();
-            commit.push(record);
-            if bytes >= COMMIT_BYTES_MAX {
-                self.append(&std::mem::take(&mut commit)).await?;
-                bytes = 0;
-            }
         }
-        self.append(&commit).await?;
-        Ok(made)
+        self.note(who.request, &records, (first, now)).await?;
+        let appended = self.append_all(&records).await;
+        if appended.is_err() && !self.unsettled {
+            self.look_notes_up();
+        }
+        appended.map(|()| made)
     }
 
     /// After an append whose fate is not known: a later one that is read stands behind whatever
@@ -278,7 +296,24 @@ impl Sequencer {
             secret: Vec::new(),
             target: None,
         }])
-        .await
+        .await?;
+        self.look_notes_up();
+        Ok(())
+    }
+
+    /// Appends records in commits that the log takes as one.
+    async fn append_all(&mut self, mut records: &[Numbered]) -> Result<(), OfferError> {
+        while !records.is_empty() {
+            let mut bytes = 0;
+            let full = records.iter().position(|record| {
+                bytes += record.bytes();
+                bytes >= COMMIT_BYTES_MAX
+            });
+            let (commit, rest) = records.split_at(full.map_or(records.len(), |last| last + 1));
+            self.append(commit).await?;
+            records = rest;
+        }
+        Ok(())
     }
 
     /// Appends records to the control partition, and a copy of each without its secret to its
@@ -332,6 +367,14 @@ impl Sequencer {
             Target::All => Partition::ALL,
         }
     }
+}
+
+/// Who makes a change.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Who {
+    pub(crate) by: Actor,
+    /// What makes it the same when it is sent again.
+    pub(crate) request: Option<RequestId>,
 }
 
 /// A change that was made.

@@ -7,6 +7,8 @@
 //! | `ledger.db` | the books |
 //! | `lake/`, `rollup/`, `snapshots/` | what the worker derives from the log |
 //! | `control.snapshot` | what stands, see [`crate::control::snapshot`] |
+//! | `api.answers` | what writes with an `Idempotency-Key` came to, see [`crate::control::answers`] |
+//! | `cursor.key` | the secret of the API's cursors, mode 0600 |
 //! | `pseudonym.key` | the secret of pseudonyms, mode 0600 |
 //!
 //! A directory of another product or of newer code is refused and left as it is.
@@ -26,6 +28,7 @@ const FORMAT_NAME: &str = "tollgate.format";
 const FORMAT_WORD: &str = "tollgate data";
 const FORMAT_VERSION: u32 = 1;
 const PSEUDONYM_NAME: &str = "pseudonym.key";
+const CURSOR_NAME: &str = "cursor.key";
 
 /// A data directory that is ours.
 #[derive(Clone, Debug)]
@@ -104,23 +107,45 @@ impl DataDir {
         lock.is_ok_and(|lock| rustix::fs::flock(&lock, shared).is_err())
     }
 
+    /// The secret of the API's cursors, drawn at the first start. Losing it only means that lists
+    /// begin anew.
+    pub(crate) fn cursor_secret(&self) -> anyhow::Result<[u8; 32]> {
+        self.secret(CURSOR_NAME)
+    }
+
+    /// The same for a process that writes nothing: before the first start it is drawn and not kept.
+    pub(crate) fn known_cursor_secret(&self) -> anyhow::Result<[u8; 32]> {
+        if self.path.join(CURSOR_NAME).exists() {
+            return self.cursor_secret();
+        }
+        let mut secret = [0; 32];
+        getrandom::fill(&mut secret).context("cannot draw a secret")?;
+        Ok(secret)
+    }
+
+    /// A secret that is drawn when it is first needed.
+    fn secret<const N: usize>(&self, name: &str) -> anyhow::Result<[u8; N]> {
+        let path = self.path.join(name);
+        let shown = path.display();
+        match fs::read(&path) {
+            Ok(bytes) => {
+                let secret = bytes.try_into();
+                secret.map_err(|_| anyhow::anyhow!("{shown} must hold {N} bytes"))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let mut secret = [0; N];
+                getrandom::fill(&mut secret).context("cannot draw a secret")?;
+                write_new(&path, &secret, 0o600).with_context(|| format!("cannot make {shown}"))?;
+                Ok(secret)
+            }
+            Err(error) => Err(error).with_context(|| format!("cannot read {shown}")),
+        }
+    }
+
     /// The secret of pseudonyms, drawn at the first start. Losing it only means that visitors
     /// before and after are strangers to each other.
     pub(crate) fn pseudonyms(&self) -> anyhow::Result<PseudonymKeys> {
-        let path = self.path.join(PSEUDONYM_NAME);
-        let shown = path.display();
-        let secret = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let mut secret = [0; 16];
-                getrandom::fill(&mut secret).context("cannot draw a secret")?;
-                write_new(&path, &secret, 0o600).with_context(|| format!("cannot make {shown}"))?;
-                secret.to_vec()
-            }
-            Err(error) => return Err(error).with_context(|| format!("cannot read {shown}")),
-        };
-        let secret = secret.try_into();
-        let secret = secret.map_err(|_| anyhow::anyhow!("{shown} must hold 16 bytes"))?;
+        let secret = self.secret(PSEUDONYM_NAME)?;
         let current = PseudonymKey {
             id: PseudonymKeyId(1),
             secret,

@@ -27,6 +27,7 @@ use tollgate_store::ledger::{Ledger, SqliteLedger};
 
 use crate::api;
 use crate::config::Config;
+use crate::control::answers::AnswerBook;
 use crate::control::desk::Desk;
 use crate::control::files::Files;
 use crate::control::{OfferError, Sequencer, first_key, snapshot};
@@ -38,6 +39,7 @@ use crate::worker::{
 };
 
 mod keeper;
+pub(crate) mod reading;
 mod status;
 
 use keeper::Keeper;
@@ -107,14 +109,20 @@ impl Node {
         let edge = Arc::new(Mutex::new(edge));
         let router = api::router(api::Parts {
             status: ground.status(edge.clone(), readiness),
-            desk,
+            desk: Arc::new(desk),
             objects: ground.dir.objects(),
+            open: ground
+                .progress
+                .as_ref()
+                .map_or(Vec::new(), Progress::open_minutes),
             ledger: ground.dir.ledger(),
             partitions: config.node.partitions,
-            progress: ground.progress.clone(),
+            states: api::states_of(ground.progress.clone()),
             edge: edge.clone(),
             clock: clock.clone(),
-        })?;
+            cursor_secret: ground.dir.cursor_secret()?,
+            memory: ground.book.clone(),
+        });
         let (log, worker) = (ground.log.clone(), ground.worker.take());
         let progress = ground.progress.clone();
         let keeper = Keeper {
@@ -228,6 +236,7 @@ struct Ground {
     worker: Option<RunningWorker>,
     progress: Option<Progress>,
     first: Tick,
+    book: Arc<AnswerBook>,
 }
 
 impl Ground {
@@ -237,7 +246,10 @@ impl Ground {
         let log = Arc::new(open_log(&dir, config, clock.clone())?);
         let wiring = Arc::new(Wiring::default());
         let kept = snapshot::load(dir.path()).context("cannot read the control snapshot")?;
-        let sequencer = Sequencer::open(&log, config.node.partitions, kept, wiring.clone())
+        let book = AnswerBook::open(dir.path(), clock.read());
+        let book = Arc::new(book.context("cannot open the answers of the API")?);
+        let partitions = config.node.partitions;
+        let sequencer = Sequencer::open(&log, partitions, kept, wiring.clone(), book.clone())
             .with_context(|| format!("the log in {}", dir.log().display()))?;
         check_clock(options, &sequencer, clock)?;
         let faults = Faults::default();
@@ -258,6 +270,7 @@ impl Ground {
             faults,
             progress,
             first,
+            book,
         })
     }
 

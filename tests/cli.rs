@@ -9,6 +9,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "cli/answers.rs"]
+mod answers;
 #[path = "cli/books.rs"]
 mod books;
 #[path = "cli/calls.rs"]

@@ -11,6 +11,7 @@ use tollgate_collect::Clock;
 use crate::config;
 use crate::control::files::Files;
 use crate::exit::{Exit, usage};
+use crate::node::reading::ReadingNode;
 use crate::node::{Node, NodeOptions};
 use crate::output::{self, ClosedOutput, Global};
 
@@ -31,7 +32,8 @@ pub(crate) struct Args {
     config: Option<PathBuf>,
     #[command(flatten)]
     files: Files,
-    /// What this machine does; collect and process when nothing is said.
+    /// What this process does; all of it when nothing is said. `query` alone answers questions
+    /// from the directory of another process, and changes nothing in it.
     #[arg(long, value_enum, value_delimiter = ',')]
     role: Vec<Role>,
     /// Believe the clock although it is far from the log's last tick.
@@ -44,21 +46,20 @@ pub(crate) struct Args {
 enum Role {
     /// Take clicks.
     Collect,
-    /// Keep time.
+    /// Judge and bill them, and keep time.
     Process,
-    /// Answer reports (not in this version).
+    /// Answer questions over the API, which every process with another role does too.
     Query,
 }
 
 /// Runs a node until a signal comes.
 pub(crate) fn run(args: Args, global: &Global) -> anyhow::Result<Exit> {
-    if args.role.contains(&Role::Query) {
-        let what = "role query is not in this version; `tollgate report` reads the log instead";
-        return Err(usage(what));
-    }
     let config = config::load(args.config.as_deref())?;
     start_messages(&config.messages, global);
     let has = |role| args.role.is_empty() || args.role.contains(&role);
+    if !has(Role::Collect) && !has(Role::Process) {
+        return read_only(args, config, global);
+    }
     let options = NodeOptions {
         collect: has(Role::Collect),
         process: has(Role::Process),
@@ -69,13 +70,54 @@ pub(crate) fn run(args: Args, global: &Global) -> anyhow::Result<Exit> {
         data: args.data,
         files: args.files,
     };
+    runtime()?.block_on(serve(options, args.config, global))
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    let runtime = runtime
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .context("no runtime")?;
-    runtime.block_on(serve(options, args.config, global))
+    let runtime = runtime.worker_threads(2).enable_all().build();
+    runtime.context("no runtime")
+}
+
+/// Answers questions from the directory of another process.
+fn read_only(args: Args, config: config::Config, global: &Global) -> anyhow::Result<Exit> {
+    if !args.files.is_empty() {
+        let what = "--role query changes nothing: give --links, --keys and --campaigns to the \
+                    process that takes clicks";
+        return Err(usage(what));
+    }
+    runtime()?.block_on(async {
+        let mut signals = Signals::new().context("cannot take signals")?;
+        let node = ReadingNode::start(&config, &args.data).await?;
+        match announce_reading(&node, &args.data, global) {
+            Err(error) if !error.is::<ClosedOutput>() => return Err(error),
+            _ => {}
+        }
+        while signals.next().await == Told::Reload {}
+        node.stop().await?;
+        Ok(Exit::Fine)
+    })
+}
+
+fn announce_reading(
+    node: &ReadingNode,
+    data: &std::path::Path,
+    global: &Global,
+) -> anyhow::Result<()> {
+    let api = node.api_address();
+    if global.json {
+        return output::print_json(&json!({
+            "edge": [],
+            "api": api.to_string(),
+            "data": data,
+            "pid": std::process::id(),
+        }));
+    }
+    let (version, data) = (env!("CARGO_PKG_VERSION"), data.display());
+    output::print(&format!(
+        "tollgate {version} answers questions\n  api      http://{api}/v1/reports, /readyz\n  \
+         data     {data} (read only, as far as its files go)\n"
+    ))
 }
 
 async fn serve(

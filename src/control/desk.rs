@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tollgate_click::control::Target;
-use tollgate_click::{Actor, ControlNumber, Millis, PartitionId, Record};
+use tollgate_click::{Actor, Control, ControlNumber, Millis, PartitionId, Record};
 use tollgate_log::{Cursor, Log, Partition, Read, ReadBudget, ReadError, ReadFrom, SegmentLog};
+use tollgate_query::idempotency::RequestId;
 use tollgate_query::{AuditPage, Decision, Later, Problem, Standing, Written};
 
-use super::{Made, OfferError, Sequencer};
+use super::answers::AnswerBook;
+use super::{Made, OfferError, Sequencer, Who};
 use crate::worker::Progress;
 
 /// Decisions that may wait; more are refused.
@@ -26,7 +28,7 @@ const AUDIT_RECORDS: usize = 4096;
 
 /// One decision on its way.
 pub(crate) struct Submission {
-    by: Actor,
+    who: Who,
     decide: Decision,
     answer: oneshot::Sender<Result<Vec<Made>, Problem>>,
 }
@@ -38,6 +40,7 @@ pub(crate) struct Desk {
     log: Arc<SegmentLog>,
     partitions: u16,
     progress: Option<Progress>,
+    book: Arc<AnswerBook>,
 }
 
 impl Desk {
@@ -53,6 +56,7 @@ impl Desk {
             log: sequencer.log.clone(),
             partitions: sequencer.partitions,
             progress,
+            book: sequencer.book.clone(),
         };
         (desk, submissions)
     }
@@ -111,8 +115,12 @@ impl Desk {
 
 /// Works off one submission.
 pub(crate) async fn take(sequencer: &mut Sequencer, submission: Submission, now: Millis) {
-    let Submission { by, decide, answer } = submission;
-    let made = sequencer.decide(decide, by, now).await;
+    let Submission {
+        who,
+        decide,
+        answer,
+    } = submission;
+    let made = sequencer.decide(decide, who, now).await;
     let made = made.map_err(|error| match error {
         OfferError::Refused(problem) => problem,
         other => {
@@ -129,10 +137,19 @@ impl tollgate_query::Desk for Desk {
         Box::new(super::read(&self.standing))
     }
 
-    fn submit(&self, by: Actor, decide: Decision) -> Later<'_, Result<Written, Problem>> {
+    fn submit(
+        &self,
+        by: Actor,
+        request: Option<RequestId>,
+        decide: Decision,
+    ) -> Later<'_, Result<Written, Problem>> {
         Box::pin(async move {
             let (answer, answered) = oneshot::channel();
-            let submission = Submission { by, decide, answer };
+            let submission = Submission {
+                who: Who { by, request },
+                decide,
+                answer,
+            };
             let full = |_| Problem::unavailable("too many changes wait for their turn", 1);
             self.queue.try_send(submission).map_err(full)?;
             let gone = |_| Problem::unavailable("this node is stopping", 5);
@@ -141,45 +158,61 @@ impl tollgate_query::Desk for Desk {
         })
     }
 
+    fn carried_out(&self, request: RequestId) -> Option<Vec<Control>> {
+        self.book.carried_out(request)
+    }
+
     fn audit(&self, from: Option<&[u8]>, limit: usize) -> Result<AuditPage, Problem> {
-        let from = match from {
-            Some(bytes) => ReadFrom::Cursor(cursor(bytes)?),
-            None => ReadFrom::Start,
-        };
-        self.read_audit(from, limit).map_err(|error| match error {
-            ReadError::Gone { .. } | ReadError::OtherLog { .. } | ReadError::PastEnd { .. } => {
-                let what = "the log does not have that place any more";
-                Problem::malformed("cursor", what, "begin without a cursor")
-            }
-            other => Problem::broken("the audit", other),
-        })
+        let control = Partition(self.partitions);
+        let reader = self.log.reader(control.into(), audit_from(from)?);
+        let page = reader.and_then(|reader| audit_page(reader, control, limit));
+        page.map_err(audit_problem)
     }
 }
 
-impl Desk {
-    fn read_audit(&self, from: ReadFrom, limit: usize) -> Result<AuditPage, ReadError> {
-        let control = Partition(self.partitions);
-        let mut reader = self.log.reader(control.into(), from)?;
-        let budget = ReadBudget {
-            records_max: AUDIT_RECORDS,
-            ..ReadBudget::default()
-        };
-        let mut page = AuditPage::default();
-        loop {
-            let progress = reader.read(budget, &mut |record| {
-                if page.next.is_some() || record.partition != control {
-                    return;
-                }
-                if page.changes.len() == limit {
-                    page.next = Some(place(record.cursor));
-                } else if let Ok(Record::Control(change)) = Record::decode(record.facts) {
-                    page.changes.push(change);
-                }
-            })?;
-            if progress.at_end || page.next.is_some() {
-                return Ok(page);
+/// Where a page of the audit begins.
+pub(super) fn audit_from(from: Option<&[u8]>) -> Result<ReadFrom, Problem> {
+    from.map_or(Ok(ReadFrom::Start), |bytes| {
+        cursor(bytes).map(ReadFrom::Cursor)
+    })
+}
+
+/// Reads on until the page is full or the log at its end.
+pub(super) fn audit_page(
+    mut reader: impl Read,
+    control: Partition,
+    limit: usize,
+) -> Result<AuditPage, ReadError> {
+    let budget = ReadBudget {
+        records_max: AUDIT_RECORDS,
+        ..ReadBudget::default()
+    };
+    let mut page = AuditPage::default();
+    loop {
+        let progress = reader.read(budget, &mut |record| {
+            if page.next.is_some() || record.partition != control {
+                return;
             }
+            if page.changes.len() == limit {
+                page.next = Some(place(record.cursor));
+            } else if let Ok(Record::Control(change)) = Record::decode(record.facts) {
+                page.changes.push(change);
+            }
+        })?;
+        if progress.at_end || page.next.is_some() {
+            return Ok(page);
         }
+    }
+}
+
+/// Why there is no page.
+pub(super) fn audit_problem(error: ReadError) -> Problem {
+    match error {
+        ReadError::Gone { .. } | ReadError::OtherLog { .. } | ReadError::PastEnd { .. } => {
+            let what = "the log does not have that place any more";
+            Problem::malformed("cursor", what, "begin without a cursor")
+        }
+        other => Problem::broken("the audit", other),
     }
 }
 

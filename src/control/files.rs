@@ -45,6 +45,13 @@ pub(crate) struct Files {
     pub(crate) keys: Option<PathBuf>,
 }
 
+impl Files {
+    /// Whether none is given.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.campaigns.is_none() && self.links.is_none() && self.keys.is_none()
+    }
+}
+
 /// What the files want, each thing with the place where it is written.
 #[derive(Clone, Default)]
 pub(crate) struct Wanted {

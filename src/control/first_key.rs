@@ -4,7 +4,7 @@ use tollgate_click::control::{ApiKey, PublisherScope, Role, Scope};
 use tollgate_click::{Actor, Change, Millis};
 use tollgate_query::{NewChange, Standing, secret};
 
-use super::{OfferError, Sequencer};
+use super::{OfferError, Sequencer, Who};
 
 /// Makes an admin key if there never was an API key; the text of it is told to nobody else.
 pub(crate) async fn make(
@@ -21,7 +21,11 @@ pub(crate) async fn make(
         true => Ok(vec![admin(&hash)]),
         false => Ok(Vec::new()),
     };
-    let made = sequencer.decide(Box::new(decide), Actor(0), now).await?;
+    let who = Who {
+        by: Actor(0),
+        request: None,
+    };
+    let made = sequencer.decide(Box::new(decide), who, now).await?;
     Ok((!made.is_empty()).then_some(text))
 }
 

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use super::world::{World, call, refused, stderr, stdout, tollgate};
 
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 11] = [
     "demo",
     "serve",
     "link",
@@ -14,6 +14,7 @@ const COMMANDS: [&str; 10] = [
     "report",
     "config",
     "doctor",
+    "sql",
     "completions",
 ];
 
@@ -124,13 +125,4 @@ fn completions_know_every_command() {
             assert!(script.contains(command), "{shell} does not know {command}");
         }
     }
-}
-
-#[test]
-fn what_is_not_there_yet_says_so() {
-    let world = World::new();
-    let mut args = world.serve_args();
-    args.extend(["--role".to_owned(), "query".to_owned()]);
-    assert!(refused(&call(args), 2).contains("role query is not in this version"));
-    assert!(!world.path("data").exists());
 }

@@ -247,6 +247,26 @@ impl Server {
         );
     }
 
+    /// The admin key that the first start on a folder prints, once, on standard error.
+    #[track_caller]
+    pub(crate) fn first_key(&mut self) -> String {
+        let stderr = self.child.stderr.as_mut().unwrap();
+        let (mut line, mut byte) = (String::new(), [0]);
+        // Byte by byte: what follows is for `end`.
+        while stderr.read(&mut byte).unwrap() == 1 {
+            match byte[0] {
+                b'\n' => line.clear(),
+                other => line.push(char::from(other)),
+            }
+            if let Some((_, key)) = line.split_once("shown this once: ")
+                && key.len() == "tgk_1_".len() + 43
+            {
+                return key.to_owned();
+            }
+        }
+        panic!("it printed no key");
+    }
+
     /// Waits for the end after a signal: exit code (none when killed) and standard error.
     pub(crate) fn end(mut self, signal: &str) -> (Option<i32>, String) {
         self.signal(signal);
@@ -268,13 +288,54 @@ impl Drop for Server {
     }
 }
 
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        let mut values = lines.filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        values.next().map(|(_, value)| value)
+    }
+}
+
 /// One request on a connection of its own.
 pub(crate) fn request(address: &str, method: &str, path: &str, agent: &str) -> Answer {
+    send(
+        address,
+        &format!("{method} {path} HTTP/1.1\r\nHost: gate\r\nUser-Agent: {agent}\r\n"),
+        "",
+    )
+}
+
+/// Asks the API.
+pub(crate) fn read(address: &str, path: &str, key: &str) -> Answer {
+    let head = format!("GET {path} HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer {key}\r\n");
+    send(address, &head, "")
+}
+
+/// Writes over the API.
+pub(crate) fn post(
+    address: &str,
+    path: &str,
+    key: &str,
+    idempotency: Option<&str>,
+    body: &str,
+) -> Answer {
+    let once = idempotency.map(|key| format!("Idempotency-Key: {key}\r\n"));
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer {key}\r\n\
+         Content-Type: application/json\r\n{}",
+        once.unwrap_or_default()
+    );
+    send(address, &head, body)
+}
+
+fn send(address: &str, head: &str, body: &str) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let text = format!(
-        "{method} {path} HTTP/1.1\r\nHost: gate\r\nUser-Agent: {agent}\r\nConnection: close\r\n\r\n"
-    );
+    let length = match body.len() {
+        0 => String::new(),
+        length => format!("Content-Length: {length}\r\n"),
+    };
+    let text = format!("{head}{length}Connection: close\r\n\r\n{body}");
     stream.write_all(text.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();

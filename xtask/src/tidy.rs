@@ -5,6 +5,7 @@
 
 mod edges;
 mod lints;
+mod named;
 mod shape;
 mod words;
 
@@ -71,6 +72,7 @@ fn check(tree: &Tree) -> Vec<Finding> {
     words::check(tree, &mut findings);
     shape::check(tree, &mut findings);
     lints::check(tree, &mut findings);
+    named::check(tree, &mut findings);
     findings.sort();
     findings
 }

@@ -54,6 +54,26 @@ pub(crate) async fn list(call: Call) -> Result<Reply, Problem> {
     Reply::json(&Page::new(items, next))
 }
 
+/// Changes of a write whose own answer is lost that are told.
+const CARRIED_OUT_MAX: usize = 100;
+
+/// The answer to a write that was carried out by a process that died before it could answer.
+#[derive(Serialize)]
+struct CarriedOut {
+    /// How many changes it made.
+    changes: usize,
+    /// The first hundred of them.
+    carried_out: Vec<AuditLine>,
+}
+
+/// Tells what such a write has changed.
+pub(crate) fn carried_out(changes: &[Control]) -> Result<Reply, Problem> {
+    Reply::json(&CarriedOut {
+        changes: changes.len(),
+        carried_out: changes.iter().take(CARRIED_OUT_MAX).map(shown).collect(),
+    })
+}
+
 fn shown(control: &Control) -> AuditLine {
     let Actor(by) = control.by;
     let (change, object) = what(&control.change);

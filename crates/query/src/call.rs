@@ -9,11 +9,15 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
+use tollgate_click::Millis;
 
 use crate::cursor::Question;
 use crate::data::Data;
+use crate::desk::{NewChange, Written};
+use crate::idempotency::RequestId;
 use crate::params::Params;
 use crate::problem::Problem;
+use crate::seen::Seen;
 use crate::tenant::Tenant;
 
 /// A request.
@@ -27,6 +31,8 @@ pub(crate) struct Call {
     pub(crate) question: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// What makes it the same request when it is sent again; none without `Idempotency-Key`.
+    pub(crate) request: Option<RequestId>,
 }
 
 /// An answer.
@@ -36,11 +42,21 @@ pub(crate) struct Reply {
     pub(crate) kind: &'static str,
     pub(crate) headers: Vec<(HeaderName, String)>,
     pub(crate) body: Bytes,
+    /// What of the body may be kept, where it holds a secret.
+    pub(crate) without_secret: Option<Bytes>,
 }
 
 pub(crate) const JSON: &str = "application/json";
 
 impl Call {
+    /// Decides at the desk, over what stands as the tenant sees it, and writes.
+    pub(crate) async fn write(
+        &self,
+        decide: impl FnOnce(&Seen<'_>, Millis) -> Result<Vec<NewChange>, Problem> + Send + 'static,
+    ) -> Result<Written, Problem> {
+        self.data.write(&self.tenant, self.request, decide).await
+    }
+
     /// The path's id as a number; one that is none is one that nothing has.
     pub(crate) fn number<T: std::str::FromStr>(&self) -> Result<T, Problem> {
         let digits = crate::params::plain_digits(&self.id);
@@ -136,6 +152,7 @@ impl Reply {
             kind,
             headers: Vec::new(),
             body: body.into(),
+            without_secret: None,
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tollgate_click::control::{PublisherScope, Role, Scope, Target};
-use tollgate_click::{ClickId, Millis, PartitionId};
+use tollgate_click::{ClickId, Control, Millis, PartitionId};
 use tollgate_store::lake::{Found, Lake, LakeError, StoredRow};
 use tollgate_store::ledger::{Account, Holder, LedgerError, LedgerReads};
 use tollgate_store::rollup::{Answer, Dimension, Filter, Key, Query, QueryError, Rollups};
@@ -14,6 +14,7 @@ use tollgate_store::story::{self, Booked, StoryError};
 
 use crate::cursor::Cursors;
 use crate::desk::{AuditPage, Desk, NewChange, Written};
+use crate::idempotency::{Memory, RequestId};
 use crate::node::{EventCounts, Node};
 use crate::problem::Problem;
 use crate::seen::Seen;
@@ -45,6 +46,8 @@ pub struct Context {
     pub partitions: u16,
     /// What cursors are made with; those of another secret are refused.
     pub cursor_secret: [u8; 32],
+    /// Where answers to writes outlive the process.
+    pub memory: Arc<dyn Memory>,
 }
 
 /// The context behind its walls.
@@ -72,6 +75,11 @@ impl Data {
         &*self.context.node
     }
 
+    /// Where answers outlive the process.
+    pub(crate) fn memory(&self) -> Arc<dyn Memory> {
+        self.context.memory.clone()
+    }
+
     /// Data partitions of the deployment.
     pub(crate) fn partitions(&self) -> u16 {
         self.context.partitions
@@ -94,13 +102,20 @@ impl Data {
     pub(crate) async fn write(
         &self,
         tenant: &Tenant,
+        request: Option<RequestId>,
         decide: impl FnOnce(&Seen<'_>, Millis) -> Result<Vec<NewChange>, Problem> + Send + 'static,
     ) -> Result<Written, Problem> {
         let holder = tenant.clone();
         let decide = Box::new(move |standing: &crate::Standing, now| {
             decide(&Seen::new(standing, &holder), now)
         });
-        self.context.desk.submit(tenant.actor(), decide).await
+        let desk = &self.context.desk;
+        desk.submit(tenant.actor(), request, decide).await
+    }
+
+    /// What a request has changed whose answer was lost with the process that it was sent to.
+    pub(crate) fn carried_out(&self, request: RequestId) -> Option<Vec<Control>> {
+        self.context.desk.carried_out(request)
     }
 
     /// Answers a report over the tenant's clicks.

@@ -11,6 +11,7 @@ use std::pin::Pin;
 use tollgate_click::ids::Actor;
 use tollgate_click::{Change, Control, ControlNumber, Millis};
 
+use crate::idempotency::RequestId;
 use crate::problem::Problem;
 use crate::standing::Standing;
 
@@ -59,7 +60,18 @@ pub trait Desk: Send + Sync {
 
     /// Makes a decision at its turn and writes what it wants. Answers when all partitions that
     /// it concerns have applied it, or after a while when some have not.
-    fn submit(&self, by: Actor, decide: Decision) -> Later<'_, Result<Written, Problem>>;
+    /// A write with a request is noted under it first, so that it is known after a crash whether
+    /// it was carried out.
+    fn submit(
+        &self,
+        by: Actor,
+        request: Option<RequestId>,
+        decide: Decision,
+    ) -> Later<'_, Result<Written, Problem>>;
+
+    /// What a request has changed that was noted and whose answer was not kept; none when it has
+    /// changed nothing, or was answered, or is not known.
+    fn carried_out(&self, request: RequestId) -> Option<Vec<Control>>;
 
     /// At most `limit` changes of the control partition from a place on; from its beginning when
     /// none is given. Reads the log and takes its time.

@@ -27,6 +27,7 @@ pub mod secret;
 pub mod standing;
 
 pub mod tenant;
+pub mod throttle;
 
 pub mod desk;
 pub mod node;
@@ -36,7 +37,7 @@ mod seen;
 pub mod data;
 
 mod call;
-mod idempotency;
+pub mod idempotency;
 pub mod routes;
 mod serve;
 

@@ -110,7 +110,7 @@ async fn command(call: Call, kind: MoneyKind) -> Result<Reply, Problem> {
         let money = check(&wanted, kind, command, seen)?;
         Ok(vec![Change::Money(money).into()])
     };
-    let written = call.data.write(&call.tenant, decide).await?;
+    let written = call.write(decide).await?;
     let path = call.question.split('?').next().unwrap_or("").to_owned();
     let id = shown.command.clone().unwrap_or_default();
     let reply = reply(&shown, &written, StatusCode::CREATED)?;

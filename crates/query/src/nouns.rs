@@ -186,7 +186,7 @@ pub(crate) async fn create<N: Noun>(call: Call) -> Result<Reply, Problem> {
         *slot.lock().unwrap_or_else(PoisonError::into_inner) = numbered.id();
         Ok(vec![change])
     };
-    let written = call.data.write(&call.tenant, decide).await?;
+    let written = call.write(decide).await?;
     let id = made
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
@@ -195,7 +195,9 @@ pub(crate) async fn create<N: Noun>(call: Call) -> Result<Reply, Problem> {
     let found = found.ok_or_else(Problem::not_found)?;
     let tag = etag(&found);
     let path = call.question.split('?').next().unwrap_or("");
-    let reply = reply(&found.with_secret(&random), &written, StatusCode::CREATED)?;
+    let without = Reply::json(&found)?.body;
+    let mut reply = reply(&found.with_secret(&random), &written, StatusCode::CREATED)?;
+    reply.without_secret = Some(without).filter(|without| *without != reply.body);
     Ok(reply
         .header(header::ETAG, tag)
         .header(header::LOCATION, format!("{path}/{id}")))
@@ -258,7 +260,7 @@ pub(crate) async fn patch<N: Noun>(call: Call) -> Result<Reply, Problem> {
         };
         Ok(vec![after.check(Some(&before), &turn)?])
     };
-    let written = call.data.write(&call.tenant, decide).await?;
+    let written = call.write(decide).await?;
     shown::<N>(&call, id, &written)
 }
 
@@ -276,7 +278,7 @@ pub(crate) async fn remove<N: Noun>(call: Call) -> Result<Reply, Problem> {
         };
         Ok(before.removal(&turn)?.into_iter().collect())
     };
-    let written = call.data.write(&call.tenant, decide).await?;
+    let written = call.write(decide).await?;
     match shown::<N>(&call, id, &written) {
         Err(problem) if problem.status() == StatusCode::NOT_FOUND => {
             reply(&Gone { removed: true }, &written, StatusCode::OK)

@@ -52,6 +52,9 @@ pub(crate) struct ProblemBody<'a> {
     errors: &'a [Wrong],
 }
 
+/// The media type of a problem.
+pub(crate) const PROBLEM: &str = "application/problem+json";
+
 /// Errors that one problem names; the rest would be more of the same.
 pub const ERRORS_MAX: usize = 20;
 
@@ -157,6 +160,15 @@ impl Problem {
         )
     }
 
+    /// 429: too many wrong keys from one address.
+    pub fn too_many_tries(retry_after_s: u32) -> Problem {
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        let detail = "too many wrong keys from this address; a right one is let in at any time";
+        let mut problem = Problem::new(status, "throttled", "Too many wrong keys", detail);
+        problem.retry_after_s = Some(retry_after_s);
+        problem
+    }
+
     /// 503: not now, and nothing was done.
     pub fn unavailable(detail: impl Into<String>, retry_after_s: u32) -> Problem {
         let status = StatusCode::SERVICE_UNAVAILABLE;
@@ -217,7 +229,7 @@ impl Problem {
         let mut response = Response::new(Body::from(self.body()));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        let kind = HeaderValue::from_static("application/problem+json");
+        let kind = HeaderValue::from_static(PROBLEM);
         headers.insert(header::CONTENT_TYPE, kind);
         if self.status == StatusCode::UNAUTHORIZED {
             let challenge = HeaderValue::from_static("Bearer realm=\"tollgate\"");

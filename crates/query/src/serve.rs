@@ -1,7 +1,7 @@
 //! From a request to its answer: credential, role, parameters, body, idempotency, handler.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -20,6 +20,7 @@ use crate::params::Params;
 use crate::problem::Problem;
 use crate::routes::{Policy, ROUTES, Route, Takes};
 use crate::tenant::Tenant;
+use crate::throttle::{Peer, Throttle};
 
 /// How long a client may take to send a body.
 const BODY_TIME: Duration = Duration::from_secs(30);
@@ -31,13 +32,17 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 struct Service {
     data: Arc<Data>,
     answers: Answers,
+    throttle: Throttle,
 }
 
 /// The API of a deployment.
 pub fn router(context: Context) -> Router {
+    let data = Arc::new(Data::new(context));
+    let answers = Answers::new(data.memory());
     let service = Arc::new(Service {
-        data: Arc::new(Data::new(context)),
-        answers: Answers::default(),
+        data,
+        answers,
+        throttle: Throttle::default(),
     });
     let mut router = Router::new();
     for route in ROUTES.iter().copied().flatten() {
@@ -97,7 +102,7 @@ impl Service {
         request: Request,
     ) -> Result<Response, Problem> {
         let (parts, body) = request.into_parts();
-        let tenant = self.admit(route, &parts.headers)?;
+        let tenant = self.admit(route, &parts)?;
         let query = parts.uri.query().unwrap_or("");
         let params = Params::parse(query, route.params)?;
         let body = read_body(route, &parts.headers, body).await?;
@@ -109,6 +114,7 @@ impl Service {
             question: question(&parts),
             headers: parts.headers,
             body,
+            request: None,
         };
         if !route.writes() {
             return Ok((route.run)(call).await?.into_response());
@@ -122,10 +128,17 @@ impl Service {
     }
 
     /// Who asks, if they may.
-    fn admit(&self, route: &Route, headers: &HeaderMap) -> Result<Tenant, Problem> {
-        let header = headers.get(header::AUTHORIZATION);
-        let header = header.and_then(|value| value.to_str().ok());
-        let tenant = self.data.tenant(header)?;
+    fn admit(&self, route: &Route, parts: &Parts) -> Result<Tenant, Problem> {
+        let header = parts.headers.get(header::AUTHORIZATION);
+        let text = header.and_then(|value| value.to_str().ok());
+        let tenant = self.data.tenant(text).map_err(|problem| {
+            let peer = parts.extensions.get::<Peer>().filter(|_| header.is_some());
+            let counted = peer.map(|peer| self.throttle.wrong(*peer, Instant::now()));
+            match counted {
+                Some(Err(wait_s)) => Problem::too_many_tries(wait_s),
+                _ => problem,
+            }
+        })?;
         match route.policy {
             Policy::Roles(_) if !route.policy.allows(tenant.role()) => {
                 let role = tenant.role().name();
@@ -136,7 +149,7 @@ impl Service {
     }
 
     /// Writes at most once for an `Idempotency-Key`.
-    async fn write(&self, route: &Route, call: Call, path: &str) -> Result<Reply, Problem> {
+    async fn write(&self, route: &Route, mut call: Call, path: &str) -> Result<Reply, Problem> {
         let Some(key) = call.headers.get(IDEMPOTENCY_KEY) else {
             return (route.run)(call).await;
         };
@@ -148,15 +161,21 @@ impl Service {
             path,
             body: &call.body.clone(),
         };
-        let slot = match self.answers.look_up(&request, self.data.node().now())? {
+        let now = self.data.node().now();
+        let id = match self.answers.look_up(&request, now)? {
             Known::Before(reply) => return Ok(reply.header(REPLAYED, "true")),
-            Known::New(slot) => slot,
+            Known::New(id) => id,
         };
+        if let Some(changes) = self.data.carried_out(id) {
+            let reply = crate::audit::carried_out(&changes)?.header(REPLAYED, "true");
+            self.answers.keep(id, &reply, now).await;
+            return Ok(reply);
+        }
+        call.request = Some(id);
         let answered = (route.run)(call).await;
         match &answered {
-            Ok(reply) => self.answers.keep(slot, reply),
-            // A refusal has changed nothing, so the key is free for a better request.
-            Err(_) => self.answers.forget(slot),
+            Ok(reply) => self.answers.keep(id, reply, now).await,
+            Err(problem) => self.answers.refused(id, problem, now).await,
         }
         answered
     }

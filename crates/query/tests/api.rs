@@ -11,6 +11,7 @@
 mod api {
     mod deployment;
     mod garbage;
+    mod limits;
     mod nouns;
     mod openapi;
     mod reports;

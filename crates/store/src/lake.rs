@@ -44,7 +44,7 @@ pub mod clicks;
 pub mod personal;
 mod read;
 pub(crate) mod rebuild;
-mod writer;
+pub(crate) mod writer;
 
 pub use clicks::{CLICKS, Event, LakeRow, RuleHit, StoredRow};
 pub use errors::LakeError;

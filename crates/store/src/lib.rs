@@ -8,6 +8,8 @@ pub mod ledger;
 pub mod lake;
 pub mod rollup;
 
+pub mod live;
+
 pub mod snapshots;
 
 pub mod story;

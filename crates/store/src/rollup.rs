@@ -30,7 +30,7 @@ mod uniques;
 
 mod months;
 mod rebuild;
-mod writer;
+pub(crate) mod writer;
 
 mod query;
 mod read;

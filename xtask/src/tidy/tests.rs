@@ -313,3 +313,19 @@ fn deterministic_crates_carry_the_shared_lints() {
         "new-key",
     );
 }
+
+#[test]
+fn a_test_that_a_document_names_must_exist() {
+    let code = ("src/promise.rs", "    async fn a_promise_holds() {}\n");
+    let document = |text| ("README.md", text);
+    green(&[
+        code,
+        document("Shown by `a_promise_holds()`, `Type::new()`.\n"),
+    ]);
+    let words = "`a_promise_held()` is no function";
+    red(
+        &[code, document("| x | `a_promise_held()` |\n")],
+        "README.md:1",
+        words,
+    );
+}

@@ -58,7 +58,7 @@ pub(crate) async fn create_all<N: Noun>(call: Call) -> Result<Reply, Problem> {
         *slot.lock().unwrap_or_else(PoisonError::into_inner) = (ids, changes.len());
         Ok(changes)
     };
-    let written = call.data.write(&call.tenant, decide).await?;
+    let written = call.write(decide).await?;
     let (ids, made) = {
         let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *made)

@@ -20,6 +20,7 @@ use tollgate_click::{
     Outcome, PartitionId, PlacementId, PseudonymKeyId, Pseudonyms, PublisherId, Source,
 };
 use tollgate_query::data::OpenLedger;
+use tollgate_query::idempotency::{Nowhere, RequestId};
 use tollgate_query::{
     AuditPage, Context, Decision, Desk, EventCounts, Later, NewChange, Node, PartitionState,
     Problem, Standing, Written, secret,
@@ -39,6 +40,8 @@ pub(crate) const CLOSED_AGO_MS: u64 = 10 * 60_000;
 pub(crate) struct MemoryDesk {
     standing: RwLock<Standing>,
     changes: Mutex<Vec<Control>>,
+    /// Held by a test that lets nobody read the audit.
+    gate: Arc<tokio::sync::RwLock<()>>,
 }
 
 impl MemoryDesk {
@@ -74,19 +77,31 @@ impl Desk for MemoryDesk {
         Box::new(self.standing.read().unwrap())
     }
 
-    fn submit(&self, by: Actor, decide: Decision) -> Later<'_, Result<Written, Problem>> {
+    fn submit(
+        &self,
+        by: Actor,
+        _request: Option<RequestId>,
+        decide: Decision,
+    ) -> Later<'_, Result<Written, Problem>> {
         let decided = decide(&self.standing.read().unwrap(), NOW);
         let written = decided.map(|news| self.take(by, news));
         Box::pin(std::future::ready(written))
     }
 
+    fn carried_out(&self, _request: RequestId) -> Option<Vec<Control>> {
+        None
+    }
+
     fn audit(&self, from: Option<&[u8]>, limit: usize) -> Result<AuditPage, Problem> {
-        let from = from.map_or(0, |from| usize::from(from[0]));
+        drop(self.gate.blocking_read());
+        let from = from.map_or(0, |from| {
+            usize::from(u16::from_le_bytes([from[0], from[1]]))
+        });
         let changes = self.changes.lock().unwrap();
         let page: Vec<Control> = changes.iter().skip(from).take(limit).cloned().collect();
         let end = from + page.len();
         Ok(AuditPage {
-            next: (end < changes.len()).then(|| vec![end as u8]),
+            next: (end < changes.len()).then(|| (end as u16).to_le_bytes().to_vec()),
             changes: page,
         })
     }
@@ -123,7 +138,8 @@ impl Node for TestNode {
 /// The deployment, with its router.
 pub(crate) struct Deployment {
     pub(crate) router: Router,
-    folder: tempfile::TempDir,
+    desk: Arc<MemoryDesk>,
+    folder: Arc<tempfile::TempDir>,
 }
 
 /// A click for the rollups.
@@ -329,13 +345,21 @@ fn seeds() -> Vec<NewChange> {
 
 impl Deployment {
     pub(crate) fn new() -> Deployment {
-        let folder = tempfile::tempdir().unwrap();
         let desk = Arc::new(MemoryDesk::default());
         desk.take(Actor(0), seeds());
+        Deployment::over(desk, Arc::new(tempfile::tempdir().unwrap()))
+    }
+
+    /// The same data behind a process that has read nothing of them yet.
+    pub(crate) fn again(&self) -> Deployment {
+        Deployment::over(self.desk.clone(), self.folder.clone())
+    }
+
+    fn over(desk: Arc<MemoryDesk>, folder: Arc<tempfile::TempDir>) -> Deployment {
         let objects = Arc::new(LocalObjects::new(folder.path()));
         let path = folder.path().join("ledger.db");
         let router = tollgate_query::router(Context {
-            desk,
+            desk: desk.clone(),
             rollups: Arc::new(Rollups::new(objects.clone(), [])),
             lake: Lake::new(objects),
             ledger: Arc::new(move || {
@@ -344,8 +368,39 @@ impl Deployment {
             node: Arc::new(TestNode),
             partitions: PARTITIONS,
             cursor_secret: [9; 32],
+            memory: Arc::new(Nowhere),
         });
-        Deployment { router, folder }
+        Deployment {
+            router,
+            desk,
+            folder,
+        }
+    }
+
+    /// Whoever reads the audit waits until the guard is dropped.
+    pub(crate) async fn shut_the_audit(&self) -> tokio::sync::OwnedRwLockWriteGuard<()> {
+        self.desk.gate.clone().write_owned().await
+    }
+
+    /// Flips a bit in the middle of the first rollup file that is found.
+    pub(crate) fn damage_a_rollup(&self) {
+        let mut folder = self.folder.path().join("rollup/minutes");
+        let file = loop {
+            let found = std::fs::read_dir(&folder)
+                .unwrap()
+                .next()
+                .unwrap()
+                .unwrap()
+                .path();
+            if found.is_file() {
+                break found;
+            }
+            folder = found;
+        };
+        let mut bytes = std::fs::read(&file).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(&file, bytes).unwrap();
     }
 
     /// Counts clicks into the rollups' files.

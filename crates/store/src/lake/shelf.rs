@@ -444,6 +444,11 @@ impl View {
         Ok((files, manifest.through))
     }
 
+    /// Units with files that the catalog names.
+    pub(crate) fn unmerged_units(&self) -> impl Iterator<Item = Unit> + '_ {
+        self.catalog.files.iter().map(|file| file.unit)
+    }
+
     /// Files of a unit that no merge has seen, after an ordinal.
     pub(crate) fn unmerged(&self, unit: Unit, after: Ordinal) -> Vec<Listed> {
         let files = self.catalog.files.iter().copied();
