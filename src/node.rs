@@ -107,22 +107,8 @@ impl Node {
             .map_or(Vec::new(), |edge| edge.addresses().to_vec());
         let readiness = edge.as_ref().map(|edge| edge.readiness().clone());
         let edge = Arc::new(Mutex::new(edge));
-        let router = api::router(api::Parts {
-            status: ground.status(edge.clone(), readiness),
-            desk: Arc::new(desk),
-            objects: ground.dir.objects(),
-            open: ground
-                .progress
-                .as_ref()
-                .map_or(Vec::new(), Progress::open_minutes),
-            ledger: ground.dir.ledger(),
-            partitions: config.node.partitions,
-            states: api::states_of(ground.progress.clone()),
-            edge: edge.clone(),
-            clock: clock.clone(),
-            cursor_secret: ground.dir.cursor_secret()?,
-            memory: ground.book.clone(),
-        });
+        let status = ground.status(edge.clone(), readiness);
+        let router = ground.router(status, desk, edge.clone(), clock.clone())?;
         let (log, worker) = (ground.log.clone(), ground.worker.take());
         let progress = ground.progress.clone();
         let keeper = Keeper {
@@ -237,6 +223,7 @@ struct Ground {
     progress: Option<Progress>,
     first: Tick,
     book: Arc<AnswerBook>,
+    partitions: u16,
 }
 
 impl Ground {
@@ -271,6 +258,7 @@ impl Ground {
             progress,
             first,
             book,
+            partitions,
         })
     }
 
@@ -304,6 +292,29 @@ impl Ground {
             faults: self.faults.clone(),
             noted: note_ticks(edge, ticked_ms),
         }
+    }
+
+    fn router(
+        &self,
+        status: NodeStatus,
+        desk: Desk,
+        edge: Arc<Mutex<Option<RunningEdge>>>,
+        clock: Clock,
+    ) -> anyhow::Result<axum::Router> {
+        let progress = self.progress.as_ref();
+        Ok(api::router(api::Parts {
+            status,
+            desk: Arc::new(desk),
+            objects: self.dir.objects(),
+            open: progress.map_or(Vec::new(), Progress::open_minutes),
+            ledger: self.dir.ledger(),
+            partitions: self.partitions,
+            states: api::states_of(self.progress.clone()),
+            edge,
+            clock,
+            cursor_secret: self.dir.cursor_secret()?,
+            memory: self.book.clone(),
+        }))
     }
 
     fn status(

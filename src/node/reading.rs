@@ -57,7 +57,7 @@ impl ReadingNode {
         let log = Arc::new(log.context("the log cannot be opened")?);
         let kept = snapshot::load(dir.path()).context("cannot read the control snapshot")?;
         let follower = Follower::open(log.clone(), kept)?;
-        let partitions = log.partitions().saturating_sub(1); // the last one is the control partition
+        let partitions = log.partitions().saturating_sub(1); // the last one is control
         let (listener, api_address) = api::listen(config.api).await?;
         let looks = Looks {
             log,
