@@ -219,6 +219,8 @@ pub(crate) fn to_json(summary: &Summary) -> Value {
         "service_us": summary.service,
         "late": summary.late,
         "driver_busy_percent": summary.driver_busy_percent,
+        "driver_cpu_us_per_request": micros(summary.driver_cpu_ns_per_request),
+        "driver_kept_up": summary.driver_kept_up(),
     })
 }
 
@@ -269,6 +271,11 @@ fn latency(name: &str, latency: &Latency) -> String {
         max_us,
     } = latency;
     format!("{name}: p50 {p50_us} us, p99 {p99_us} us, p99.9 {p999_us} us, max {max_us} us")
+}
+
+/// Microseconds with three decimals.
+fn micros(nanos: u64) -> f64 {
+    f64::from(u32::try_from(nanos).unwrap_or(u32::MAX)) / 1000.0
 }
 
 /// Seconds with three decimals.

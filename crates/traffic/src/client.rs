@@ -1,18 +1,18 @@
 //! A lean HTTP/1.1 client: one keep-alive connection, one request at a time, request bytes in,
-//! status and headers out.
+//! status and headers out. It never waits: its owner watches the socket and says when it is ready.
 //!
 //! Its one fine point is honesty about failures: it tells a request of which no byte left
 //! ([`ExchangeError::NotSent`]) from one whose answer was lost ([`ExchangeError::Lost`]), because
 //! the second may have been recorded.
 
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use mio::event::Source;
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
 use thiserror::Error;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
 use tollgate_click::ClickId;
 
 use crate::ending::{Ending, Lost};
@@ -40,13 +40,25 @@ impl Default for Patience {
     }
 }
 
-/// One open connection.
+/// One connection.
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
-    patience: Patience,
-    buffer: Vec<u8>,
-    usable: bool,
+    state: State,
+    /// What has come of an answer that is not whole yet.
+    held: Vec<u8>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    /// Not open yet.
+    Opening,
+    /// Another request may be sent.
+    Idle,
+    /// So much of a request was sent; its answer is due.
+    Asking { sent: usize },
+    /// No other request may be sent.
+    Spent,
 }
 
 /// The answer to one request.
@@ -82,114 +94,122 @@ pub enum ExchangeError {
 }
 
 impl Connection {
-    /// Opens a connection.
-    pub async fn open(address: SocketAddr, patience: Patience) -> io::Result<Connection> {
-        let stream = timeout(patience.connect, TcpStream::connect(address))
-            .await
-            .map_err(|_| io::Error::from(ErrorKind::TimedOut))??;
-        stream.set_nodelay(true)?;
+    /// Begins to open a connection.
+    pub fn open(address: SocketAddr) -> io::Result<Connection> {
         Ok(Connection {
-            stream,
-            patience,
-            buffer: Vec::with_capacity(2048),
-            usable: true,
+            stream: TcpStream::connect(address)?,
+            state: State::Opening,
+            held: Vec::new(),
         })
     }
 
-    /// Whether another request may be sent: the last answer was whole, did not close the
-    /// connection, and the other side has not hung up since.
+    /// Has the socket watched for all that it may have to say, each thing told once.
+    pub fn watch(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        let all = Interest::READABLE | Interest::WRITABLE;
+        self.stream.register(registry, token, all)
+    }
+
+    /// Whether the connection is open by now; an error when it never will be.
+    pub fn opened(&mut self) -> io::Result<bool> {
+        if self.state == State::Opening {
+            if let Some(error) = self.stream.take_error()? {
+                return Err(error);
+            }
+            match self.stream.peer_addr() {
+                Err(error) if error.kind() == ErrorKind::NotConnected => return Ok(false),
+                other => other.map(drop)?,
+            }
+            self.stream.set_nodelay(true)?;
+            self.state = State::Idle;
+        }
+        Ok(true)
+    }
+
+    /// Whether a request may be sent: the connection is open, and the last answer was whole and
+    /// did not close it.
     pub fn is_usable(&self) -> bool {
-        let mut byte = [0];
-        let quiet = |error: io::Error| error.kind() == ErrorKind::WouldBlock;
-        self.usable && self.stream.try_read(&mut byte).is_err_and(quiet)
+        self.state == State::Idle
     }
 
-    /// Sends one request and waits for its whole answer. `head` tells that the request is a
-    /// `HEAD`, whose answer has no body whatever its headers say.
-    pub async fn exchange(&mut self, request: &[u8], head: bool) -> Result<Answer, ExchangeError> {
-        let usable = std::mem::replace(&mut self.usable, false);
-        if !usable {
-            return Err(ExchangeError::NotSent);
-        }
-        let patience = self.patience.answer;
-        match timeout(patience, self.exchange_patiently(request, head)).await {
-            Ok(result) => result,
-            Err(_) => Err(ExchangeError::Lost(Lost::TimedOut)),
+    /// Sends a request. The first write tells whether anything left; what fails later is
+    /// indeterminate.
+    pub fn send(&mut self, request: &[u8]) -> Result<(), ExchangeError> {
+        let usable = self.is_usable();
+        self.state = State::Spent;
+        match usable.then(|| self.stream.write(request)) {
+            Some(Ok(sent)) if sent > 0 => {
+                self.state = State::Asking { sent };
+                Ok(())
+            }
+            _ => Err(ExchangeError::NotSent),
         }
     }
 
-    async fn exchange_patiently(
+    /// Goes on with `request` when the socket has something to say; returns its answer when that
+    /// is whole. `head` tells that the request is a `HEAD`, whose answer has no body whatever its
+    /// headers say; `ended`, that the other side has hung up behind what it sent.
+    pub fn go_on(
         &mut self,
-        request: &[u8],
-        head: bool,
-    ) -> Result<Answer, ExchangeError> {
-        // The first write tells whether anything left; a later failure is indeterminate.
-        let written = self.stream.write(request).await.unwrap_or(0);
-        if written == 0 {
-            return Err(ExchangeError::NotSent);
-        }
-        let rest = request.get(written..).unwrap_or_default();
-        // An edge may answer a bad request before it has read it all: read on even so.
-        let all_written = self.stream.write_all(rest).await.is_ok();
-        let (answer, keep) = self.read_answer(head).await.map_err(ExchangeError::Lost)?;
-        self.usable = all_written && keep;
-        Ok(answer)
-    }
-
-    /// Reads one answer and tells whether the connection stays open.
-    async fn read_answer(&mut self, head: bool) -> Result<(Answer, bool), Lost> {
-        self.buffer.clear();
-        loop {
-            if self.read_more().await? == 0 {
-                return Err(Lost::Closed);
-            }
-            if let Some(parsed) = parse(&self.buffer, head)? {
-                return self.finish(parsed).await;
-            }
-            if self.buffer.len() > ANSWER_BYTES_MAX {
-                return Err(Lost::Garbled);
-            }
-        }
-    }
-
-    async fn finish(&mut self, parsed: Parsed) -> Result<(Answer, bool), Lost> {
-        let Parsed {
-            mut answer,
-            header_bytes,
-            body,
-            keep_alive,
-        } = parsed;
-        let keep = match body {
-            Body::Bytes(length) => {
-                let end = header_bytes.saturating_add(length);
-                while self.buffer.len() < end {
-                    if self.read_more().await? == 0 {
-                        return Err(Lost::Closed);
-                    }
-                }
-                answer.body_bytes = length;
-                let body = self.buffer.get(header_bytes..end);
-                answer.overloaded = body == Some(b"overloaded\n");
-                keep_alive && self.buffer.len() == end
-            }
-            Body::UntilClose => {
-                while self.read_more().await? > 0 {
-                    if self.buffer.len() > ANSWER_BYTES_MAX {
-                        return Err(Lost::Garbled);
-                    }
-                }
-                answer.body_bytes = self.buffer.len().saturating_sub(header_bytes);
-                false
+        (request, head): (&[u8], bool),
+        ended: bool,
+        scratch: &mut [u8],
+    ) -> Option<Result<Answer, Lost>> {
+        let State::Asking { sent } = self.state else {
+            return None;
+        };
+        let sent = self.send_rest(request, sent);
+        let judged = loop {
+            let count = match self.stream.read(scratch) {
+                Ok(count) => count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(_) => break Err(Lost::Closed),
+            };
+            let bytes = scratch.get(..count).unwrap_or_default();
+            match self.take(bytes, head) {
+                Ok(Some(judged)) => break Ok(judged),
+                Err(lost) => break Err(lost),
+                // A read that has not filled the buffer has emptied the socket.
+                Ok(None) if count < scratch.len() && !ended => return None,
+                Ok(None) => {}
             }
         };
-        Ok((answer, keep))
+        let keeps = matches!(judged, Ok((_, true))) && sent == request.len() && !ended;
+        self.state = if keeps { State::Idle } else { State::Spent };
+        self.held.clear();
+        Some(judged.map(|(answer, _)| answer))
     }
 
-    async fn read_more(&mut self) -> Result<usize, Lost> {
-        self.stream
-            .read_buf(&mut self.buffer)
-            .await
-            .map_err(|_| Lost::Closed)
+    /// Writes what is left of a request; how much of it was sent then. An edge may answer a bad
+    /// request before it has read it all, so a failure says nothing yet.
+    fn send_rest(&mut self, request: &[u8], sent: usize) -> usize {
+        let rest = request.get(sent..).unwrap_or_default();
+        if rest.is_empty() {
+            return sent;
+        }
+        let sent = sent + self.stream.write(rest).unwrap_or(0);
+        self.state = State::Asking { sent };
+        sent
+    }
+
+    /// Takes what was read, nothing when the other side has hung up; the answer, when it is whole,
+    /// and whether the connection may be kept.
+    fn take(&mut self, bytes: &[u8], head: bool) -> Result<Option<(Answer, bool)>, Lost> {
+        if self.held.is_empty() && !bytes.is_empty() {
+            let judged = judge(bytes, head, false);
+            if let Ok(None) = judged {
+                self.held.extend_from_slice(bytes);
+            }
+            return judged;
+        }
+        self.held.extend_from_slice(bytes);
+        judge(&self.held, head, bytes.is_empty())
+    }
+
+    /// Whether the other side has hung up, or spoken unasked, on a connection that is kept.
+    pub fn is_stale(&mut self) -> bool {
+        let quiet = |error: io::Error| error.kind() == ErrorKind::WouldBlock;
+        !self.stream.read(&mut [0]).is_err_and(quiet)
     }
 }
 
@@ -231,6 +251,41 @@ struct Parsed {
 enum Body {
     Bytes(usize),
     UntilClose,
+}
+
+/// The answer that `bytes` hold, when it is whole, and whether the connection may be kept;
+/// `closed` tells that no more will come.
+fn judge(bytes: &[u8], head: bool, closed: bool) -> Result<Option<(Answer, bool)>, Lost> {
+    let wait = || match closed {
+        true => Err(Lost::Closed),
+        false if bytes.len() > ANSWER_BYTES_MAX => Err(Lost::Garbled),
+        false => Ok(None),
+    };
+    let Some(parsed) = parse(bytes, head)? else {
+        return wait();
+    };
+    let Parsed {
+        mut answer,
+        header_bytes,
+        body,
+        keep_alive,
+    } = parsed;
+    match body {
+        Body::Bytes(length) => {
+            let end = header_bytes.saturating_add(length);
+            let Some(body) = bytes.get(header_bytes..end) else {
+                return wait();
+            };
+            answer.body_bytes = length;
+            answer.overloaded = body == b"overloaded\n";
+            Ok(Some((answer, keep_alive && bytes.len() == end)))
+        }
+        Body::UntilClose if closed => {
+            answer.body_bytes = bytes.len().saturating_sub(header_bytes);
+            Ok(Some((answer, false)))
+        }
+        Body::UntilClose => wait(),
+    }
 }
 
 /// Reads the head of an answer; `None` asks for more bytes. Interim answers (1xx) and chunked

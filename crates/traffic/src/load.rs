@@ -8,8 +8,11 @@
 //!   coordinated omission).
 //! - A run ends by itself: a dead target is given up, and what could not leave is counted.
 
-mod lane;
+mod alarm;
 mod pace;
+mod rounds;
+mod shared;
+mod stock;
 mod tally;
 
 pub use pace::Pace;
@@ -27,13 +30,17 @@ use crate::client::Patience;
 use crate::ending::Ending;
 use crate::history;
 use crate::truth::Truth;
-use lane::Shared;
+use shared::Shared;
+use stock::Stock;
 use tally::Tally;
+
+/// How nice the thread is that makes requests.
+const MAKER_NICE: i32 = 10;
 
 /// Where the requests come from. Called from several threads at once.
 pub trait Work: Send + Sync + 'static {
     /// Writes the bytes of request `op` into `out`, which is empty, and says whether it is a
-    /// `HEAD`.
+    /// `HEAD`. Called in the order of the numbers, some time before the request leaves.
     fn render(&self, op: u64, out: &mut Vec<u8>) -> Result<bool, RenderError>;
 
     /// What must come of it, for the history.
@@ -114,28 +121,32 @@ pub struct Progress {
 pub struct Run {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<Result<Tally, LoadError>>>,
-    pacer: Option<JoinHandle<()>>,
+    maker: JoinHandle<()>,
 }
 
 /// Starts a run. With a `history` every request is written down before it leaves.
+///
+/// Requests are made beforehand; at a fixed rate the first tens of thousands of them before the
+/// run begins.
 pub fn start(
     options: Options,
     work: Arc<dyn Work>,
     history: Option<Arc<HistoryWriter>>,
 ) -> Result<Run, LoadError> {
     let threads = options.threads.clamp(1, options.connections.max(1));
-    let shared = Arc::new(Shared::new(options, work, history));
+    let (stock, maker) = start_making(&options, &work)?;
+    let shared = Arc::new(Shared::new(options, work, stock, history));
     let mut run = Run {
         shared: Arc::clone(&shared),
         threads: Vec::with_capacity(threads),
-        pacer: None,
+        maker,
     };
     for thread in 0..threads {
         let lanes = lanes_of(thread, threads, shared.options.connections);
         let shared = Arc::clone(&shared);
         let spawned = std::thread::Builder::new()
             .name(format!("load-{thread}"))
-            .spawn(move || lane::run(&shared, lanes));
+            .spawn(move || rounds::run(&shared, lanes));
         match spawned {
             Ok(handle) => run.threads.push(handle),
             Err(error) => {
@@ -144,18 +155,29 @@ pub fn start(
             }
         }
     }
-    if shared.options.pace.is_open() {
-        let pacer = std::thread::Builder::new().name("load-pace".to_owned());
-        let spawned = pacer.spawn(move || shared.release_in_time());
-        match spawned {
-            Ok(handle) => run.pacer = Some(handle),
-            Err(error) => {
-                run.stop();
-                return Err(LoadError::Thread(error));
-            }
-        }
-    }
     Ok(run)
+}
+
+/// Starts the thread that makes the requests. It gives way to the threads that send them.
+fn start_making(
+    options: &Options,
+    work: &Arc<dyn Work>,
+) -> Result<(Arc<Stock>, JoinHandle<()>), LoadError> {
+    let stock = Arc::new(Stock::default());
+    let planned = options.pace.planned();
+    let (filled, work) = (Arc::clone(&stock), Arc::clone(work));
+    let maker = std::thread::Builder::new()
+        .name("load-maker".to_owned())
+        .spawn(move || {
+            // Where a thread may not be nice, it competes like any other.
+            rustix::process::nice(MAKER_NICE).unwrap_or_default();
+            filled.fill(planned, &*work);
+        })
+        .map_err(LoadError::Thread)?;
+    if matches!(options.pace, Pace::Rate { .. }) {
+        stock.wait_until_full();
+    }
+    Ok((stock, maker))
 }
 
 /// How many of `connections` thread number `thread` of `threads` drives.
@@ -190,9 +212,7 @@ impl Run {
             }
         }
         self.shared.stop();
-        if let Some(pacer) = self.pacer {
-            pacer.join().map_err(|_| LoadError::Died)?;
-        }
+        self.maker.join().map_err(|_| LoadError::Died)?;
         if let Some(history) = &self.shared.history {
             history.flush().map_err(LoadError::History)?;
         }

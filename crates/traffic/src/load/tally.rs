@@ -8,6 +8,8 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::LoadError;
+use super::rounds::Busy;
+use super::shared::micros;
 use crate::ending::Ending;
 
 /// From there on a driver's own queue shows in what it measures.
@@ -47,6 +49,9 @@ pub struct Summary {
     /// How much of its time the busiest load thread was running or waiting for a processor, in
     /// percent; 0 where the system does not tell. A driver near 100 measures itself.
     pub driver_busy_percent: u64,
+    /// Processor time of the load threads per request, in nanoseconds; without the making of the
+    /// requests, and 0 where the system does not tell.
+    pub driver_cpu_ns_per_request: u64,
 }
 
 /// Percentiles in microseconds, of receipts and refusals alike.
@@ -97,6 +102,7 @@ pub(super) struct Tally {
     service: Histogram<u64>,
     late: u64,
     busy_percent: u64,
+    ran: Duration,
 }
 
 /// How long one request took.
@@ -121,12 +127,16 @@ impl Tally {
             service: histogram().map_err(no_room)?,
             late: 0,
             busy_percent: 0,
+            ran: Duration::ZERO,
         })
     }
 
-    /// Notes how much of its time the thread was busy.
-    pub(super) fn busy(&mut self, percent: u64) {
-        self.busy_percent = percent;
+    /// Notes what the thread has had of a processor in so much time.
+    pub(super) fn busy(&mut self, busy: Busy, time: Duration) {
+        let wanted = (busy.ran + busy.queued).as_nanos() * 100;
+        let percent = wanted.checked_div(time.as_nanos()).unwrap_or(0);
+        self.busy_percent = u64::try_from(percent).unwrap_or(u64::MAX);
+        self.ran = busy.ran;
     }
 
     pub(super) fn count(&mut self, ending: Ending, took: Took) {
@@ -151,6 +161,7 @@ impl Tally {
         self.receipts += other.receipts;
         self.late += other.late;
         self.busy_percent = self.busy_percent.max(other.busy_percent);
+        self.ran += other.ran;
         add_counts(&mut self.refused, &other.refused);
         add_counts(&mut self.indeterminate, &other.indeterminate);
         add_counts(&mut self.odd, &other.odd);
@@ -177,6 +188,7 @@ impl Tally {
             service: percentiles(&self.service),
             late: self.late,
             driver_busy_percent: self.busy_percent,
+            driver_cpu_ns_per_request: nanos(self.ran).checked_div(sent).unwrap_or(0),
         }
     }
 }
@@ -196,8 +208,8 @@ fn percentiles(histogram: &Histogram<u64>) -> Latency {
     }
 }
 
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -211,12 +223,14 @@ mod tests {
             since_sent: Duration::from_millis(3),
             lag: Duration::from_millis(lag_ms),
         };
-        let run = |late: u64, busy| {
+        let run = |late: u64, busy: u64| {
             let mut tally = Tally::new().unwrap();
             (0..100).for_each(|op| {
                 tally.count(Ending::Refused(404), took(if op < late { 3 } else { 1 }))
             });
-            tally.busy(busy);
+            let ran = Duration::from_millis(busy * 5);
+            let queued = ran;
+            tally.busy(Busy { ran, queued }, Duration::from_secs(1));
             let mut total = Tally::new().unwrap();
             total.add(&tally).unwrap();
             total.summary(100, Duration::from_secs(1))
@@ -226,5 +240,7 @@ mod tests {
         assert!(!run(2, 50).driver_kept_up(), "2 of 100 left late");
         assert!(!run(0, 93).driver_kept_up(), "no time was left");
         assert_eq!(run(2, 50).late, 2);
+        // 250 ms of a processor for 100 requests; waiting for one is no cost of a request.
+        assert_eq!(run(0, 50).driver_cpu_ns_per_request, 2_500_000);
     }
 }

@@ -1,3 +1,4 @@
+use super::stock::Supply;
 use super::*;
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -110,6 +111,51 @@ fn every_request_is_made_once_and_ends_in_one_way() {
     let endings = work.endings.lock().unwrap();
     let ops: BTreeSet<u64> = endings.iter().map(|(op, _)| *op).collect();
     assert_eq!((ops.len(), endings.len()), (500, 500));
+}
+
+#[test]
+fn an_answer_that_does_not_come_is_given_up_and_costs_its_connection() {
+    // Half an answer, and then nothing: what may have been recorded is not sent again.
+    let address = server(|number| match number {
+        3 => "HTTP/1.1 302 Found\r\n".to_owned(),
+        _ => receipt(number),
+    });
+    let mut options = options(address, closed(20));
+    options.patience.answer = Duration::from_millis(100);
+    let run = start(options, Arc::new(Numbers::default()), None).unwrap();
+    let summary = run.join().unwrap();
+    assert_eq!(summary.indeterminate.get("timed_out"), Some(&1));
+    assert_eq!(summary.receipts, 19);
+}
+
+#[test]
+fn requests_are_made_in_order_and_each_once() {
+    // More than lie ready at once, and a number that no batch divides.
+    let work = Numbers::default();
+    let stock = Stock::default();
+    let planned = 270_003;
+    std::thread::scope(|scope| {
+        scope.spawn(|| stock.fill(Some(planned), &work));
+        stock.wait_until_full();
+        let mut next = 0;
+        loop {
+            match stock.take().unwrap() {
+                Supply::Over => break,
+                Supply::Later => std::thread::yield_now(),
+                Supply::Batch(batch) => {
+                    let mut index = 0;
+                    while let Some(op) = batch.op(index) {
+                        assert_eq!(op, next);
+                        let expected = format!("GET /{op} HTTP/1.1\r\nhost: x\r\n\r\n");
+                        assert_eq!(batch.request(index), (expected.as_bytes(), false));
+                        (next, index) = (next + 1, index + 1);
+                    }
+                    stock.give_back(batch);
+                }
+            }
+        }
+        assert_eq!(next, planned);
+    });
 }
 
 #[test]

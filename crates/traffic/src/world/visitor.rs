@@ -122,7 +122,7 @@ impl Visitor {
 
     /// Appends the headers that say who asks, as a trusted proxy sends them on; `agent` is the
     /// visitor's own or that of a robot.
-    pub(crate) fn write_headers(&self, host: &str, agent: &str, out: &mut Vec<u8>) {
+    pub fn write_headers(&self, host: &str, agent: &str, out: &mut Vec<u8>) {
         let address = self.address.to_string();
         let headers = [
             ("Host", Some(host)),

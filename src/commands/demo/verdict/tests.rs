@@ -61,6 +61,7 @@ fn good_run() -> Run {
         service: Latency::default(),
         late: 0,
         driver_busy_percent: 0,
+        driver_cpu_ns_per_request: 0,
     };
     let counted = Counted {
         sides: vec![side],
