@@ -16,6 +16,7 @@ pub mod loop_disk;
 pub mod power;
 
 pub mod edge;
+pub mod fill;
 pub mod measure;
 pub mod mint;
 

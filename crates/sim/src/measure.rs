@@ -1,4 +1,4 @@
-//! Bytes per record of a log on disk, and long logs for benchmarks.
+//! Bytes per record of a log on disk.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,13 +7,10 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use clap::Args;
-use rand::rngs::StdRng;
-use rand::{RngCore, SeedableRng};
 use serde_json::json;
-use tollgate_log::{Append, Housekeeping, NewRecord, Options, Partition, RealDisk, SegmentLog};
+use tollgate_log::{Housekeeping, Options, RealDisk, SegmentLog};
 
 use crate::witness;
-use crate::writer::wait;
 
 /// Bytes of a block around its records, and of a frame around a record's parts.
 const BLOCK_BYTES: u64 = 76;
@@ -84,54 +81,4 @@ fn sealed_bytes(dir: &Path) -> Result<u64> {
         }
     }
     Ok(bytes)
-}
-
-/// Appends until the log is so long.
-#[derive(Clone, Debug, Args)]
-pub struct Fill {
-    /// The directory of the log; nobody may have it open.
-    dir: PathBuf,
-    /// Bytes of records.
-    #[arg(long)]
-    bytes: u64,
-    /// Partitions of the log, the control partition included.
-    #[arg(long, default_value_t = 17)]
-    partitions: u16,
-}
-
-impl Fill {
-    /// Fills the data partitions evenly.
-    pub fn run(&self) -> Result<()> {
-        let options = Options {
-            partitions: self.partitions,
-            ..Options::default()
-        };
-        let (log, _) = SegmentLog::open(Arc::new(RealDisk), &self.dir, options)?;
-        let appender = tollgate_log::Log::appender(&log);
-        let mut noise = vec![0; 1 << 16];
-        StdRng::seed_from_u64(1).fill_bytes(&mut noise);
-        let parts: Vec<&[u8]> = noise.chunks_exact(256).collect();
-        let mut written = 0;
-        while written < self.bytes {
-            let records: Vec<NewRecord<'_>> = parts
-                .iter()
-                .enumerate()
-                .map(|(index, part)| new_record(index, part, self.partitions))
-                .collect();
-            wait(appender.append_all(&records)?)?;
-            written += noise.len() as u64;
-        }
-        Ok(log.close()?)
-    }
-}
-
-fn new_record(index: usize, part: &[u8], partitions: u16) -> NewRecord<'_> {
-    let (facts, personal) = part.split_at(112);
-    let data = usize::from(partitions.max(2) - 1);
-    let partition = Partition(u16::try_from(index % data).unwrap_or(0));
-    NewRecord {
-        partition,
-        facts,
-        personal,
-    }
 }

@@ -1,16 +1,23 @@
 //! `cargo xtask bench restart`: how soon after `kill -9` the edge gives a receipt again, with a
 //! log of many segments behind it.
+//!
+//! The log is filled without the edge and without a sync, and is not sealed: that is the most that
+//! a start can find. Each kill comes under load, so that there are a torn end and seconds of clicks
+//! since the last snapshot.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Bar, judge, keep, links, machine, median, server};
+use super::{Bar, judge, keep, links, machine, median, server, wrk};
+
+const SERVER_CORE: usize = 0;
+const CLIENT_CORE: usize = 1;
 
 /// Arguments of `cargo xtask bench restart`.
 #[derive(Debug, Args)]
@@ -21,9 +28,12 @@ pub(crate) struct Restart {
     /// Kills and restarts.
     #[arg(long, default_value_t = 5)]
     restarts: u32,
-    /// Take the binaries that were built before.
-    #[arg(long)]
-    built: bool,
+    /// Seconds of load before each kill.
+    #[arg(long, default_value_t = 4)]
+    seconds: u32,
+    /// Measure these binaries (tollgate, tollgate-torture) instead of building them.
+    #[arg(long, value_name = "FOLDER")]
+    built: Option<PathBuf>,
     /// The build profile of the edge.
     #[arg(long, default_value = "dist")]
     profile: String,
@@ -34,10 +44,10 @@ pub(crate) struct Restart {
 
 impl Restart {
     pub(super) fn run(&self, root: &Path) -> Result<bool> {
-        let built = crate::built(root, &self.profile);
-        if !self.built {
-            self.build(root)?;
-        }
+        let built = match &self.built {
+            Some(folder) => folder.canonicalize()?,
+            None => self.build(root)?,
+        };
         let folder = crate::target(root).join("bench-restart");
         if folder.exists() {
             fs::remove_dir_all(&folder)?;
@@ -45,7 +55,15 @@ impl Restart {
         fs::create_dir_all(&folder)?;
         let torture = built.join("tollgate-torture");
         let links = links::make(root, &folder, &torture)?;
-        let start = || server::tollgate(&built.join("tollgate"), &folder, &links, "sync", 0);
+        let start = || {
+            server::tollgate(
+                &built.join("tollgate"),
+                &folder,
+                &links,
+                "sync",
+                SERVER_CORE,
+            )
+        };
         // The first start makes the log; it is then filled without the HTTP path.
         let mut edge = start()?;
         edge.kill()?;
@@ -55,24 +73,34 @@ impl Restart {
             .lines()
             .filter_map(|line| line.split('\t').next())
             .collect();
-        let mut times = Vec::new();
+        let mut edge = start()?;
+        let log = edge.writes.join("log");
+        let (mut times, mut forms) = (Vec::new(), Vec::new());
         for path in paths.into_iter().take(self.restarts as usize) {
-            let mut edge = start()?;
+            let how = (256, self.seconds, CLIENT_CORE);
+            wrk::run(&folder, &links.requests, edge.address, how)?;
             edge.kill()?;
+            forms.push(segments(&log)?);
             let began = Instant::now();
-            let edge = start()?;
+            edge = start()?;
             let answer = edge.answer(path)?;
             times.push(began.elapsed().as_secs_f64());
             ensure!(
                 answer.starts_with("HTTP/1.1 302"),
                 "after the restart: {answer}"
             );
-            std::thread::sleep(Duration::from_millis(200));
+            eprintln!(
+                "a receipt {:.3} s after the kill",
+                times.last().unwrap_or(&0.0)
+            );
         }
+        edge.kill()?;
         let seconds = median(times.clone());
         let result = json!({
             "machine": machine::describe(),
             "gigabytes": self.gigabytes,
+            "segments": forms,
+            "load_before_kill_s": self.seconds,
             "receipt_after_kill_s": times,
         });
         keep(root, "restart", &result)?;
@@ -89,24 +117,42 @@ impl Restart {
         }]))
     }
 
-    fn build(&self, root: &Path) -> Result<()> {
+    fn build(&self, root: &Path) -> Result<PathBuf> {
         let mut build = Command::new("cargo");
         build.args(["build", "--profile", &self.profile]);
         build.args(["-p", "tollgate", "-p", "tollgate-sim", "--bins"]);
         let built = build.current_dir(root).status()?;
         ensure!(built.success(), "the build failed");
-        Ok(())
+        Ok(crate::built(root, &self.profile))
     }
 
     fn fill(&self, torture: &Path, log: &Path) -> Result<()> {
         let bytes = self.gigabytes * 1_000_000_000;
-        eprintln!("filling the log to {} GB", self.gigabytes);
+        let began = Instant::now();
         let mut fill = Command::new(torture);
         fill.args(["fill", "--bytes", &bytes.to_string()]).arg(log);
         ensure!(
             fill.stdin(Stdio::null()).status()?.success(),
             "filling failed"
         );
+        let seconds = began.elapsed().as_secs_f64();
+        eprintln!(
+            "filled the log with {} GB in {seconds:.0} s",
+            self.gigabytes
+        );
         Ok(())
     }
+}
+
+/// How many segments lie there, live and sealed.
+fn segments(log: &Path) -> Result<Value> {
+    let (mut live, mut sealed) = (0, 0);
+    for entry in fs::read_dir(log)? {
+        match entry?.path().extension().and_then(|form| form.to_str()) {
+            Some("live") => live += 1,
+            Some("facts") => sealed += 1,
+            _ => {}
+        }
+    }
+    Ok(json!({ "live": live, "sealed": sealed }))
 }
