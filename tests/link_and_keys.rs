@@ -203,3 +203,30 @@ fn what_cannot_be_signed_is_refused_with_its_reason() {
     assert!(complaint(3, &["link", "verify", "x", "--keys", missing]).contains("cannot open"));
     complaint(2, &["link", "verify", "x"]);
 }
+
+#[test]
+fn a_link_keeps_to_the_configuration_of_the_edge() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
+    let (keys, config) = (path("keys"), path("tollgate.toml"));
+    said(0, &["keys", "generate", &keys]);
+    let text = "[link]\nwindow = \"2h\"\nwindow_max = \"4h\"\nexpiry = \"3d\"\n";
+    std::fs::write(&config, text).expect("a file");
+    let destination = "https://example.com/";
+    let long = &["--config", &config, "--window", "5h"];
+    let refused = complaint(2, &sign(&keys, destination, long));
+    assert!(
+        refused.contains("window_max") && refused.contains("14400 s"),
+        "{refused}"
+    );
+    said(0, &sign(&keys, destination, &["--window", "5h"]));
+
+    let most = &["--config", &config, "--window", "4h"];
+    said(0, &sign(&keys, destination, most));
+    let url = said(0, &sign(&keys, destination, &["--config", &config]));
+    let explained = json(0, &["link", "explain", url.trim_end()]);
+    let fields = explained["fields"].as_array().expect("fields");
+    let window = fields.iter().find(|field| field["name"] == "window");
+    let window = window.expect("a window")["value"].to_string();
+    assert!(window.contains("7200") || window.contains("2h"), "{window}");
+}

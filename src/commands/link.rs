@@ -15,6 +15,7 @@ use tollgate_link::{
 };
 
 use crate::commands::keys;
+use crate::config;
 use crate::exit::{Exit, usage};
 use crate::keyfile::{self, KeyLine, Line};
 use crate::output::{self, Global};
@@ -69,12 +70,17 @@ struct Sign {
     /// The price in millionths of the campaign's currency; the campaign's price without it.
     #[arg(long, value_parser = clap::value_parser!(i64).range(0..))]
     price_micros: Option<i64>,
-    /// How long after the impression a click bills, such as 24h; at most 30d.
-    #[arg(long, default_value = "24h", value_parser = span::parse)]
-    window: Duration,
-    /// How long after the impression a click is redirected at all, such as 30d; at most 400d.
-    #[arg(long, default_value = "30d", value_parser = span::parse)]
-    expires: Duration,
+    /// How long after the impression a click bills, such as 24h; at most 30d. 24h without it.
+    #[arg(long, value_name = "TIME", value_parser = span::parse)]
+    window: Option<Duration>,
+    /// How long after the impression a click is redirected at all, such as 30d; at most 400d. 30d
+    /// without it.
+    #[arg(long, value_name = "TIME", value_parser = span::parse)]
+    expires: Option<Duration>,
+    /// The configuration file of the edge: its [link] says what holds where nothing is said, and
+    /// what the longest window is.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Which creative; 0 for none.
     #[arg(long, default_value_t = 0)]
     ad: u64,
@@ -147,11 +153,12 @@ fn run_sign(args: &Sign, global: &Global) -> anyhow::Result<Exit> {
         .map(|lpurl| args.normal(lpurl))
         .transpose()?;
     let nonce = args.nonce(now)?;
+    let (window, expires) = args.times()?;
     let link = ClickLink {
         key: KeyId(key.key),
         nonce,
-        window_s: whole_seconds(args.window)?,
-        expires_at: nonce.at().plus_ms(u64::try_from(args.expires.as_millis())?),
+        window_s: whole_seconds(window)?,
+        expires_at: nonce.at().plus_ms(u64::try_from(expires.as_millis())?),
         advertiser: AdvertiserId(args.advertiser),
         campaign: CampaignId(args.campaign),
         ad: AdId(args.ad),
@@ -238,6 +245,23 @@ impl Sign {
         }
         let wrong = |error| usage(format!("destination {address:?}: {error}"));
         destination::normalise(address).map_err(wrong)
+    }
+
+    /// Billing window and hard expiry. An edge would cut a window that is longer than it allows, and
+    /// its clicks would stop billing earlier than the link says: such a link is not signed.
+    fn times(&self) -> anyhow::Result<(Duration, Duration)> {
+        let settings = match &self.config {
+            Some(path) => config::load(Some(path))?.link,
+            None => config::mean(&config::written::read(None, std::iter::empty())?)?.link,
+        };
+        let window = self.window.unwrap_or(settings.window);
+        if self.config.is_some() && window > settings.window_max {
+            let longest = settings.window_max.as_secs();
+            return Err(usage(format!(
+                "the billing window is longer than link.window_max allows: {longest} s"
+            )));
+        }
+        Ok((window, self.expires.unwrap_or(settings.expiry)))
     }
 
     fn nonce(&self, now: Millis) -> anyhow::Result<Nonce> {
