@@ -11,6 +11,7 @@ use crate::output::{self, Global};
 
 mod apply;
 mod flat;
+mod http;
 mod log;
 mod recount;
 mod traffic;
@@ -37,6 +38,12 @@ pub(crate) struct Args {
     /// Nonces that are live when `apply` is timed.
     #[arg(long, value_name = "N")]
     live: Option<u64>,
+    /// How long `http` clicks, at full speed and then a fourth of it at a calm one.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    seconds: Option<u32>,
+    /// Clicks a second that `http` offers.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    rate: Option<u32>,
     /// Partitions.
     #[arg(long, value_name = "N", default_value_t = Shape::USUAL.partitions)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -53,6 +60,8 @@ enum Part {
     Apply,
     /// From the log to posted ledger and rollups, without and with the lake.
     Commit,
+    /// The whole path over HTTP, with the generator beside it on the same processors.
+    Http,
     /// A start that applies again what came since the last snapshot.
     Restart,
     /// The recount by replay.
@@ -68,6 +77,7 @@ struct Sizes {
     live: u64,
     timed: u64,
     logged: u64,
+    http: http::Size,
     seed: u64,
 }
 
@@ -86,11 +96,22 @@ impl Sizes {
         } else {
             [10_000_000, 4_000_000, 5_000_000]
         };
+        let [rate, calm_rate, seconds] = if args.quick {
+            [500, 300, 1]
+        } else {
+            [50_000, 20_000, 600]
+        };
         Sizes {
             shape,
             live: args.live.unwrap_or(live),
             timed,
             logged: args.clicks.unwrap_or(logged),
+            http: http::Size {
+                shape,
+                rate: args.rate.unwrap_or(rate),
+                calm_rate,
+                seconds: args.seconds.unwrap_or(seconds),
+            },
             seed: args.seed,
         }
     }
@@ -130,6 +151,7 @@ fn measure(part: Part, sizes: Sizes) -> anyhow::Result<Value> {
             serde_json::to_value(apply::run(size, seed)?)?
         }
         Part::Commit => serde_json::to_value(worker::commit(shape, sizes.logged, seed)?)?,
+        Part::Http => serde_json::to_value(http::run(sizes.http, seed)?)?,
         Part::Restart => serde_json::to_value(worker::restart(shape, sizes.logged, seed)?)?,
         Part::Recount => serde_json::to_value(recount::run(shape, sizes.logged, seed)?)?,
         Part::Flat => serde_json::to_value(flat::run(sizes)?)?,
@@ -213,6 +235,12 @@ mod tests {
             live: 3_000,
             timed: 2_000,
             logged: 1_000,
+            http: http::Size {
+                shape,
+                rate: 400,
+                calm_rate: 300,
+                seconds: 1,
+            },
             seed: 5,
         };
         for part in Part::value_variants() {
