@@ -247,8 +247,8 @@ impl Sign {
         destination::normalise(address).map_err(wrong)
     }
 
-    /// Billing window and hard expiry. An edge would cut a window that is longer than it allows, and
-    /// its clicks would stop billing earlier than the link says: such a link is not signed.
+    /// Billing window and hard expiry. An edge would cut a window that is longer than it allows,
+    /// and clicks would stop billing earlier than the link says: such a link is not signed.
     fn times(&self) -> anyhow::Result<(Duration, Duration)> {
         let settings = match &self.config {
             Some(path) => config::load(Some(path))?.link,

@@ -14,6 +14,7 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::server::Server;
 use super::{Bar, judge, keep, links, machine, median, server, wrk};
 
 const SERVER_CORE: usize = 0;
@@ -73,28 +74,8 @@ impl Restart {
             .lines()
             .filter_map(|line| line.split('\t').next())
             .collect();
-        let mut edge = start()?;
-        let log = edge.writes.join("log");
-        let (mut times, mut forms) = (Vec::new(), Vec::new());
-        for path in paths.into_iter().take(self.restarts as usize) {
-            let how = (256, self.seconds, CLIENT_CORE);
-            wrk::run(&folder, &links.requests, edge.address, how)?;
-            edge.kill()?;
-            forms.push(segments(&log)?);
-            let began = Instant::now();
-            edge = start()?;
-            let answer = edge.answer(path)?;
-            times.push(began.elapsed().as_secs_f64());
-            ensure!(
-                answer.starts_with("HTTP/1.1 302"),
-                "after the restart: {answer}"
-            );
-            eprintln!(
-                "a receipt {:.3} s after the kill",
-                times.last().unwrap_or(&0.0)
-            );
-        }
-        edge.kill()?;
+        let (times, forms) =
+            self.kill_and_start(&folder, (links.requests.as_path(), paths.as_slice()), start)?;
         let seconds = median(times.clone());
         let result = json!({
             "machine": machine::describe(),
@@ -115,6 +96,39 @@ impl Restart {
             at_most: true,
             limit: 1.0,
         }]))
+    }
+
+    /// Kills under load and starts again, so many times: the seconds to the next receipt, and what
+    /// the log was each time.
+    fn kill_and_start(
+        &self,
+        folder: &Path,
+        (requests, paths): (&Path, &[&str]),
+        start: impl Fn() -> Result<Server>,
+    ) -> Result<(Vec<f64>, Vec<Value>)> {
+        let mut edge = start()?;
+        let log = edge.writes.join("log");
+        let (mut times, mut forms) = (Vec::new(), Vec::new());
+        for path in paths.iter().take(self.restarts as usize) {
+            let how = (256, self.seconds, CLIENT_CORE);
+            wrk::run(folder, requests, edge.address, how)?;
+            edge.kill()?;
+            forms.push(segments(&log)?);
+            let began = Instant::now();
+            edge = start()?;
+            let answer = edge.answer(path)?;
+            times.push(began.elapsed().as_secs_f64());
+            ensure!(
+                answer.starts_with("HTTP/1.1 302"),
+                "after the restart: {answer}"
+            );
+            eprintln!(
+                "a receipt {:.3} s after the kill",
+                times.last().unwrap_or(&0.0)
+            );
+        }
+        edge.kill()?;
+        Ok((times, forms))
     }
 
     fn build(&self, root: &Path) -> Result<PathBuf> {

@@ -30,7 +30,7 @@ const REFUSED_PAUSE: Duration = Duration::from_millis(20);
 const BURST: usize = 8;
 /// The thread wakes for what is due at most this often: each waking costs as much as a request.
 const STEP: Duration = Duration::from_micros(200);
-/// How often lanes that wait for too long, or pause, are looked at, and whether the run was stopped.
+/// How often the run's end and lanes that pause or wait for too long are looked for.
 const SWEEP: Duration = Duration::from_millis(5);
 /// How soon requests that were not made yet are asked for again.
 const SOON: Duration = Duration::from_millis(1);
