@@ -5,7 +5,7 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 
@@ -23,7 +23,14 @@ pub(super) struct Cost {
     pub(super) generator: Duration,
     /// The API, control, and what has no name.
     pub(super) other: Duration,
+    /// Other processes and the kernel's own threads, over all processors.
+    pub(super) elsewhere: Duration,
+    /// How long the meter ran.
+    pub(super) time: Duration,
 }
+
+/// The clock of `/proc/stat`; fixed on Linux.
+const STAT_TICK: Duration = Duration::from_millis(10);
 
 /// Time by thread, with the thread's name.
 type Times = BTreeMap<u64, (String, Duration)>;
@@ -31,6 +38,8 @@ type Times = BTreeMap<u64, (String, Duration)>;
 /// Watches the threads.
 pub(super) struct Meter {
     began: Times,
+    began_at: Instant,
+    machine_busy: Duration,
     stop: Arc<AtomicBool>,
     looks: JoinHandle<Times>,
 }
@@ -52,6 +61,8 @@ impl Meter {
             })?;
         Ok(Meter {
             began: look(),
+            began_at: Instant::now(),
+            machine_busy: machine_busy(),
             stop,
             looks,
         })
@@ -61,7 +72,10 @@ impl Meter {
         self.stop.store(true, Ordering::Relaxed);
         let times = self.looks.join();
         let times = times.map_err(|_| anyhow!("the meter died"))?;
-        let mut cost = Cost::default();
+        let mut cost = Cost {
+            time: self.began_at.elapsed(),
+            ..Cost::default()
+        };
         for (thread, (name, time)) in times {
             let before = self
                 .began
@@ -69,6 +83,9 @@ impl Meter {
                 .map_or(Duration::ZERO, |(_, at)| *at);
             *part(&mut cost, &name) += time.saturating_sub(before);
         }
+        let ours = cost.edge + cost.log + cost.worker + cost.generator + cost.other;
+        let all = machine_busy().saturating_sub(self.machine_busy);
+        cost.elsewhere = all.saturating_sub(ours);
         Ok(cost)
     }
 }
@@ -81,6 +98,19 @@ fn part<'a>(cost: &'a mut Cost, name: &str) -> &'a mut Duration {
         Some("load") => &mut cost.generator,
         _ => &mut cost.other,
     }
+}
+
+/// Busy time of all processors since the machine began.
+fn machine_busy() -> Duration {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let words = stat.lines().next().unwrap_or_default().split_whitespace();
+    let ticks: Vec<u32> = words
+        .skip(1)
+        .map(|word| word.parse().unwrap_or(0))
+        .collect();
+    // user, nice, system, idle, iowait, irq, softirq.
+    let busy = [0, 1, 2, 5, 6].iter().filter_map(|at| ticks.get(*at));
+    STAT_TICK * busy.sum::<u32>()
 }
 
 fn look() -> Times {
