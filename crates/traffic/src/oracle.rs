@@ -10,15 +10,15 @@
 mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter::once;
 
 use tollgate_click::control::{Advertiser, Campaign, CampaignState, Money, MoneyKind};
 use tollgate_click::control::{Payment, Scope};
 use tollgate_click::limits::{self, NONCE_AHEAD_MS_MAX, WINDOW_MAX_S};
 use tollgate_click::record::Tick;
 use tollgate_click::{AdvertiserId, CampaignId, KeyId, LinkId, Nonce, PartitionId, PublisherId};
-use tollgate_click::{
-    AgentClass, Change, ClickFacts, Control, Currency, Micros, Millis, Outcome, Record, Source,
-};
+use tollgate_click::{AgentClass, Change, ClickFacts, Control, Currency, Micros, Millis, Outcome};
+use tollgate_click::{Record, Source};
 
 use versions::{Versions, as_of, push, soon};
 
@@ -86,10 +86,9 @@ pub struct Oracle {
 impl Oracle {
     /// A partition before its first record.
     pub fn new(partition: PartitionId) -> Oracle {
-        let nothing = Oracle::default();
         Oracle {
             partition,
-            ..nothing
+            ..Oracle::default()
         }
     }
 
@@ -108,7 +107,9 @@ impl Oracle {
             Err(_) => Said::Ended(Outcome::Quarantined, 0, 0),
             Ok(Record::Click(facts)) => self.ended(&facts, resent, true),
             Ok(Record::Impression(facts)) => self.ended(&facts, resent, false),
-            Ok(Record::Tick(tick)) => Said::Tick(!resent && self.tick(tick)),
+            Ok(Record::Tick(tick)) => {
+                Said::Tick(!resent && self.epoch <= tick.epoch && self.tick(tick))
+            }
             Ok(Record::Mark(_)) => Said::Mark,
             Ok(Record::Control(control)) => Said::Control(self.control(control)),
         }
@@ -124,7 +125,8 @@ impl Oracle {
             *spent.or_default() += charge;
         }
         *self.balance.entry(facts.advertiser).or_default() -= charge;
-        let share = soon(&self.publishers, &facts.publisher, facts.received_at());
+        let versions = self.publishers.get(&facts.publisher);
+        let share = soon(versions, facts.received_at());
         // Half a micro-unit stays with the platform.
         let share = (charge * share.map_or(0, |share| i64::from(*share)) + 4_999) / 10_000;
         Said::Ended(Outcome::Billed, charge, share)
@@ -139,18 +141,16 @@ impl Oracle {
         no(self.is_unauthorised(facts), Outcome::Unauthorised)?;
         no(is_invalid(facts), Outcome::InvalidGivt)?;
         let in_time = self.is_in_time(facts);
-        no(
-            is_click && self.is_double_click(facts, in_time),
-            Outcome::InvalidGivt,
-        )?;
+        let twice = is_click && self.is_double_click(facts, in_time);
+        no(twice, Outcome::InvalidGivt)?;
         no(in_time && self.is_used(facts, is_click), Outcome::Duplicate)?;
-        let name = (facts.advertiser, facts.campaign);
-        let campaign = soon(&self.campaigns, &name, facts.received_at());
+        let versions = self.campaigns.get(&(facts.advertiser, facts.campaign));
+        let campaign = soon(versions, facts.received_at());
         let (price, state) = *campaign.ok_or(Outcome::UnknownCampaign)?;
         no(state != CampaignState::Active, Outcome::Paused)?;
         no(!in_time, Outcome::Expired)?;
-        let price = price_of(facts, price).filter(|price| is_click && *price > 0);
-        let price = price.ok_or(Outcome::Free)?;
+        let price = price_of(facts, price).filter(|price| is_click && price.0 > 0);
+        let price = price.ok_or(Outcome::Free)?.0;
         no(price > self.left(facts), Outcome::OverBudget)?;
         Ok(price)
     }
@@ -166,15 +166,12 @@ impl Oracle {
 
     /// A key that nobody has told of is the edge's word.
     fn is_unauthorised(&self, facts: &ClickFacts) -> bool {
-        let told = match facts.source {
-            Source::Signed { key, .. } => as_of(&self.keys, &key, facts.received_at()),
-            _ => None,
+        let Source::Signed { key, .. } = facts.source else {
+            return false;
         };
-        told.is_some_and(|scope| {
-            !scope
-                .as_ref()
-                .is_some_and(|all| all.covers(facts.advertiser))
-        })
+        let covers = |scope: &Scope| scope.covers(facts.advertiser);
+        let told = as_of(self.keys.get(&key), facts.received_at());
+        told.is_some_and(|scope| !scope.as_ref().is_some_and(covers))
     }
 
     /// A visitor is known by the newest visit, under this pseudonym or the one before it. Who comes
@@ -184,9 +181,7 @@ impl Oracle {
             return false;
         };
         let at = facts.received_at();
-        let mut names = [Some(&facts.pseudonyms), facts.previous.as_ref()]
-            .into_iter()
-            .flatten();
+        let mut names = once(&facts.pseudonyms).chain(&facts.previous);
         let double = names.any(|name| {
             let seen = self.visits.get(&(link, name.address, name.agent));
             seen.is_some_and(|(seen, _)| seen.0.abs_diff(at.0) <= DOUBLE_CLICK_MS)
@@ -247,11 +242,10 @@ impl Oracle {
     fn day(&self, facts: &ClickFacts) -> i64 {
         let terms = self.newest.get(&(facts.advertiser, facts.campaign));
         let offsets = terms.map_or(&[][..], |terms| &terms.offsets);
-        let begun = offsets
-            .iter()
-            .rfind(|offset| offset.from <= facts.received_at());
+        let at = facts.received_at();
+        let begun = offsets.iter().rfind(|offset| offset.from <= at);
         let seconds = begun.or(offsets.first()).map_or(0, |offset| offset.seconds);
-        let local = facts.received_at().0.cast_signed() + i64::from(seconds) * 1000;
+        let local = at.0.cast_signed() + i64::from(seconds) * 1000;
         local.div_euclid(DAY_MS)
     }
 
@@ -267,16 +261,10 @@ impl Oracle {
 
     /// What a campaign's clicks received on a day (none: ever) have cost.
     pub fn spent(&self, payer: AdvertiserId, campaign: CampaignId, day: Option<i64>) -> i64 {
-        self.spent
-            .get(&(payer, campaign, day))
-            .copied()
-            .unwrap_or(0)
+        *self.spent.get(&(payer, campaign, day)).unwrap_or(&0)
     }
 
     fn tick(&mut self, tick: Tick) -> bool {
-        if tick.epoch < self.epoch {
-            return false;
-        }
         let before = self.clock;
         (self.epoch, self.clock) = (tick.epoch, before.max(tick.at));
         if self.clock.since(self.visits_age.1) >= VISITS_KEPT_MS {
@@ -308,29 +296,23 @@ impl Oracle {
         *last = control.target_number;
         let at = control.at;
         match control.change {
+            Change::Advertiser(new) if !self.is_paid_in(new.advertiser, new.currency) => false,
+            Change::Campaign(new) if !self.is_paid_in(new.advertiser, new.currency) => false,
             Change::Advertiser(new) => {
-                let fits = self.is_paid_in(new.advertiser, new.currency);
-                if fits {
-                    self.advertisers.insert(new.advertiser, new);
-                }
-                fits
+                self.advertisers.insert(new.advertiser, new);
+                true
             }
             Change::Campaign(new) => {
                 let (name, terms) = ((new.advertiser, new.campaign), (new.price, new.state));
-                let fits = self.is_paid_in(new.advertiser, new.currency);
-                if fits {
-                    self.newest.insert(name, new);
-                }
-                fits && push(&mut self.campaigns, name, at, terms)
+                self.newest.insert(name, new);
+                push(self.campaigns.entry(name).or_default(), at, terms)
             }
-            Change::Publisher(new) => push(
-                &mut self.publishers,
-                new.publisher,
-                at,
-                new.share_basis_points,
-            ),
-            Change::Key(new) => push(&mut self.keys, new.key, at, Some(new.scope)),
-            Change::KeyRevoked(key) => push(&mut self.keys, key, at, None),
+            Change::Publisher(new) => {
+                let versions = self.publishers.entry(new.publisher).or_default();
+                push(versions, at, new.share_basis_points)
+            }
+            Change::Key(new) => push(self.keys.entry(new.key).or_default(), at, Some(new.scope)),
+            Change::KeyRevoked(key) => push(self.keys.entry(key).or_default(), at, None),
             Change::Money(money) => self.money(money, at),
             _ => true,
         }
@@ -347,37 +329,36 @@ impl Oracle {
             return *known == money && *accepted;
         }
         let advertiser = money.advertiser;
-        let is_known = self.advertisers.contains_key(&advertiser);
-        let in_currency = self.currency.get(&advertiser) == Some(&money.currency);
         let has = |campaign| self.campaigns.contains_key(&(advertiser, campaign));
+        let knows = |publisher| self.publishers.contains_key(&publisher);
         let takes = money.kind == MoneyKind::Adjustment && money.amount.0 < 0;
-        let publisher = money.publisher.as_ref();
-        let accepted = is_known
-            && in_currency
+        let accepted = self.advertisers.contains_key(&advertiser)
+            && self.currency.get(&advertiser) == Some(&money.currency)
             && money.campaign.is_none_or(has)
-            && publisher.is_none_or(|publisher| self.publishers.contains_key(publisher))
+            && money.publisher.is_none_or(knows)
             && (takes || money.amount.0 > 0);
-        if accepted {
-            *self.balance.entry(advertiser).or_default() += money.amount.0;
-        }
-        let at = at.max(self.clock);
-        self.commands.insert(money.command, (money, accepted, at));
+        let amount = if accepted { money.amount.0 } else { 0 };
+        *self.balance.entry(advertiser).or_default() += amount;
+        self.commands
+            .insert(money.command, (money, accepted, at.max(self.clock)));
         accepted
     }
 }
 
 /// Agents that say they are no browser, and requests that no person makes.
 fn is_invalid(facts: &ClickFacts) -> bool {
-    let agents = [AgentClass::DeclaredBot, AgentClass::NonBrowser];
-    facts.head || agents.contains(&facts.agent_class)
+    facts.head
+        || matches!(
+            facts.agent_class,
+            AgentClass::DeclaredBot | AgentClass::NonBrowser
+        )
 }
 
 /// The link's, else the campaign's; history has none.
-fn price_of(facts: &ClickFacts, campaign: Option<Micros>) -> Option<i64> {
-    let price = match facts.source {
+fn price_of(facts: &ClickFacts, campaign: Option<Micros>) -> Option<Micros> {
+    match facts.source {
         Source::Signed { price, .. } => price.or(campaign),
         Source::Registered { .. } => campaign,
         Source::Imported { .. } => None,
-    };
-    price.map(|price| price.0)
+    }
 }
