@@ -16,7 +16,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
 use crate::api::{Append, AppendError, Committed, NewRecord, Partition};
-use crate::format::{FRAME_BYTES, put_open_frame};
+use crate::format::FRAME_BYTES;
+use crate::frames::OpenFrames;
 use crate::options::Durability;
 use crate::shared::{Shared, hold};
 use crate::writer::Writer;
@@ -96,14 +97,13 @@ impl Appender {
         if queue.closed {
             return Err(AppendError::Closed);
         }
-        if queue.frames.len() + bytes > options.block_bytes_max {
+        if queue.frames.bytes().len() + bytes > options.block_bytes_max {
             return Err(AppendError::Overloaded);
         }
-        queue.frames.reserve(bytes);
+        queue.frames.reserve(records.len(), bytes);
         for record in records {
-            put_open_frame(&mut queue.frames, record);
+            queue.frames.put(record);
         }
-        queue.records += records.len() as u32;
         let batch = queue.batch.get_or_insert_default().clone();
         // While the lane is held: the writer takes them off again as soon as it has the lane.
         let before = self.shared.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -179,19 +179,17 @@ pub(crate) struct Lane {
 
 #[derive(Default)]
 pub(crate) struct Queue {
-    frames: Vec<u8>,
-    records: u32,
+    frames: OpenFrames,
     batch: Option<Arc<Batch>>,
     closed: bool,
     /// A buffer that a commit has finished with.
-    spare: Vec<u8>,
+    spare: OpenFrames,
 }
 
 /// What a commit takes from a lane.
 pub(crate) struct Taken {
     pub(crate) lane: Arc<Lane>,
-    pub(crate) frames: Vec<u8>,
-    pub(crate) records: u32,
+    pub(crate) frames: OpenFrames,
     pub(crate) batch: Arc<Batch>,
 }
 
@@ -205,17 +203,15 @@ impl Lane {
     /// Takes what is queued if its bytes and records fit.
     pub(crate) fn take_if(self: &Arc<Lane>, fit: impl FnOnce(usize, u32) -> bool) -> Option<Taken> {
         let mut queue = hold(&self.queue);
-        if !fit(queue.frames.len(), queue.records) {
+        if !fit(queue.frames.bytes().len(), queue.frames.records()) {
             return None;
         }
         let batch = queue.batch.take()?;
         let spare = std::mem::take(&mut queue.spare);
         let frames = std::mem::replace(&mut queue.frames, spare);
-        let records = std::mem::take(&mut queue.records);
         Some(Taken {
             lane: self.clone(),
             frames,
-            records,
             batch,
         })
     }
@@ -237,8 +233,6 @@ impl Taken {
         self.batch.complete(outcome);
         let mut frames = self.frames;
         frames.clear();
-        // One buffer that a burst has blown up must not stay that large for ever.
-        frames.shrink_to(1 << 20);
         let mut queue = hold(&self.lane.queue);
         if queue.frames.is_empty() {
             // The one that the processor's caches still hold is filled first.

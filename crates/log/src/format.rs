@@ -48,7 +48,7 @@
 //!
 //! The end payload is the number of records in the segment, 8 bytes.
 
-use crate::api::{NewRecord, Partition};
+use crate::api::Partition;
 use crate::fields::{Put, Take};
 
 pub(crate) const VERSION: u16 = 1;
@@ -249,63 +249,6 @@ impl<'a> Frame<'a> {
 
     pub(crate) fn bytes(&self) -> usize {
         FRAME_BYTES + self.body.len()
-    }
-}
-
-/// Appends a frame whose sequence is still open: its CRC covers the body only until
-/// [`stamp_frames`] is told the sequence.
-pub(crate) fn put_open_frame(out: &mut Vec<u8>, record: &NewRecord<'_>) {
-    let NewRecord {
-        partition,
-        facts,
-        personal,
-    } = record;
-    let [p0, p1] = partition.0.to_le_bytes();
-    let [f0, f1, f2, _] = (facts.len() as u32).to_le_bytes();
-    let [l0, l1, l2, _] = (personal.len() as u32).to_le_bytes();
-    let at = out.len();
-    out.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 0, p0, p1, f0, f1, f2, l0, l1, l2]);
-    out.extend_from_slice(facts);
-    out.extend_from_slice(personal);
-    // Over both parts in one go, where they lie now.
-    let frame = out.get_mut(at..).unwrap_or_default();
-    if let Some((head, body)) = frame.split_first_chunk_mut::<FRAME_BYTES>() {
-        let [c0, c1, c2, c3] = crc32c::crc32c(body).to_le_bytes();
-        [head[0], head[1], head[2], head[3]] = [c0, c1, c2, c3];
-    }
-}
-
-/// Writes the sequence and the final CRC into every open frame of `frames`.
-pub(crate) fn stamp_frames(mut frames: &mut [u8], mut sequence_of: impl FnMut(Partition) -> u32) {
-    while let Some((head, rest)) = frames.split_first_chunk_mut::<FRAME_BYTES>() {
-        let [
-            c0,
-            c1,
-            c2,
-            c3,
-            s0,
-            s1,
-            s2,
-            s3,
-            p0,
-            p1,
-            f0,
-            f1,
-            f2,
-            l0,
-            l1,
-            l2,
-        ] = head;
-        let sequence = sequence_of(Partition(u16::from_le_bytes([*p0, *p1]))).to_le_bytes();
-        [*s0, *s1, *s2, *s3] = sequence;
-        let facts_bytes = u32::from_le_bytes([*f0, *f1, *f2, 0]);
-        let personal_bytes = u32::from_le_bytes([*l0, *l1, *l2, 0]);
-        let sealed = [*s0, *s1, *s2, *s3, *p0, *p1, *f0, *f1, *f2, *l0, *l1, *l2];
-        let crc = crc32c::crc32c_append(u32::from_le_bytes([*c0, *c1, *c2, *c3]), &sealed);
-        [*c0, *c1, *c2, *c3] = crc.to_le_bytes();
-        frames = rest
-            .get_mut((facts_bytes + personal_bytes) as usize..)
-            .unwrap_or(&mut []);
     }
 }
 

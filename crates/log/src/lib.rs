@@ -29,6 +29,7 @@ pub mod conformance;
 mod disk;
 mod fields;
 mod format;
+mod frames;
 mod live;
 mod log;
 mod memory;

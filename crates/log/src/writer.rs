@@ -28,7 +28,7 @@ use crate::api::{AppendError, Committed, Cursor, Partition};
 use crate::appender::{Lane, Taken};
 use crate::catalog::Catalog;
 use crate::disk::DiskFile;
-use crate::format::{Kind, TRAILER, Tail, position, stamp_frames};
+use crate::format::{Kind, TRAILER, Tail, position};
 use crate::options::{Durability, Health};
 use crate::pace::{FEW_RECORDS, LEADER_PATIENCE, Pace, now};
 use crate::segment::{Author, Prepared, Preparer, behind};
@@ -134,7 +134,7 @@ impl Writer {
         let Some(taken) = lane.take_if(fit) else {
             return lane.is_empty();
         };
-        let (bytes, records) = (taken.frames.len(), taken.records);
+        let (bytes, records) = (taken.frames.bytes().len(), taken.frames.records());
         let first_unsynced = self.written == self.synced;
         let mut block = vec![taken];
         let outcome = self.write(&*file, &mut block, records);
@@ -197,15 +197,18 @@ impl Writer {
         if taken.is_empty() {
             return;
         }
-        let records = taken.iter().map(|taken| u64::from(taken.records)).sum();
+        let records = taken
+            .iter()
+            .map(|taken| u64::from(taken.frames.records()))
+            .sum();
         self.pace.commit_begins(records, &self.shared.options);
         let (mut block, mut bytes) = (Vec::new(), 0);
         for taken in taken {
-            if bytes + taken.frames.len() > self.shared.options.block_bytes_max {
+            if bytes + taken.frames.bytes().len() > self.shared.options.block_bytes_max {
                 self.commit(std::mem::take(&mut block), bytes);
                 bytes = 0;
             }
-            bytes += taken.frames.len();
+            bytes += taken.frames.bytes().len();
             block.push(taken);
         }
         self.commit(block, bytes);
@@ -241,7 +244,7 @@ impl Writer {
     fn try_commit(&mut self, block: &mut [Taken], bytes: usize) -> Result<Committed, AppendError> {
         let records = block
             .iter()
-            .map(|taken| taken.records)
+            .map(|taken| taken.frames.records())
             .fold(0, u32::saturating_add);
         let file = self.make_room(bytes, records)?;
         let committed = self
@@ -295,14 +298,15 @@ impl Writer {
             .header(Kind::Records, self.written, self.synced.end);
         header.records = records;
         for taken in &mut *block {
-            stamp_frames(&mut taken.frames, &mut next);
-            header.payload_bytes += taken.frames.len() as u32;
-            header.payload_crc = crc32c::crc32c_append(header.payload_crc, &taken.frames);
+            taken.frames.stamp(&mut next);
+            let frames = taken.frames.bytes();
+            header.payload_bytes += frames.len() as u32;
+            header.payload_crc = crc32c::crc32c_append(header.payload_crc, frames);
         }
         let (head, crc) = header.encode();
         let mut parts = Vec::with_capacity(block.len() + 2);
         parts.push(IoSlice::new(&head));
-        parts.extend(block.iter().map(|taken| IoSlice::new(&taken.frames)));
+        parts.extend(block.iter().map(|taken| IoSlice::new(taken.frames.bytes())));
         parts.push(IoSlice::new(&TRAILER));
         file.write_at(u64::from(header.offset), &mut parts)?;
         Ok(behind(&header, crc))

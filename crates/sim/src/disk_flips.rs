@@ -25,14 +25,18 @@ pub struct FlipTotals {
     pub problems: Vec<String>,
 }
 
-/// Flips every bit of a log that was closed, of one that was left, and of a sealed one.
+/// Flips every bit of a log that was closed, of one that was left, of a sealed one, and of a file
+/// that was another segment before.
 pub fn bit_flips(seed: u64, tier: Tier) -> FlipTotals {
     let mut totals = FlipTotals::default();
     let size = if tier == Tier::Short { 3 } else { 60 };
     for shape in [Shape::Closed, Shape::Left, Shape::Sealed, Shape::UsedAgain] {
         let image = make(seed, shape, size);
         match open_and_read(&image, seed) {
-            Ok(expected) => flip_all(&image, seed, &expected, &mut totals),
+            Ok(expected) => {
+                let files = files(&image, shape);
+                flip_all((&image, files), seed, &expected, &mut totals);
+            }
             Err(error) => {
                 totals.undetected += 1;
                 totals
@@ -132,11 +136,25 @@ fn use_again(log: &SegmentLog, size: usize) {
     drop(log.appender().append(record).map(block_on));
 }
 
-fn flip_all(image: &Image, seed: u64, expected: &[Record], totals: &mut FlipTotals) {
-    let files: Vec<(PathBuf, usize)> = image
+/// The files whose bits are flipped, with their lengths. Of a log of used files that is the last
+/// live one: those before it are as in the other shapes.
+fn files(image: &Image, shape: Shape) -> Vec<(PathBuf, usize)> {
+    let files = image
         .contents()
-        .map(|(path, content)| (path.to_owned(), content.len()))
-        .collect();
+        .map(|(path, content)| (path.to_owned(), content.len()));
+    if shape == Shape::UsedAgain {
+        let live = |(path, _): &(PathBuf, usize)| path.extension().is_some_and(|e| e == "live");
+        return files.filter(live).last().into_iter().collect();
+    }
+    files.collect()
+}
+
+fn flip_all(
+    (image, files): (&Image, Vec<(PathBuf, usize)>),
+    seed: u64,
+    expected: &[Record],
+    totals: &mut FlipTotals,
+) {
     for (path, len) in files {
         for place in 0..len * 8 {
             let mut flipped = image.clone();
