@@ -21,7 +21,8 @@ impl OpenFrames {
         self.bytes.reserve(bytes);
     }
 
-    /// Appends a frame. Its CRC covers the body only until [`OpenFrames::stamp`] knows the sequence.
+    /// Appends a frame. Its CRC covers the body only until [`OpenFrames::stamp`] knows the
+    /// sequence.
     pub(crate) fn put(&mut self, record: &NewRecord<'_>) {
         let NewRecord {
             partition,

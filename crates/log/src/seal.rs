@@ -40,10 +40,12 @@ const MANY_BEHIND: u32 = 8;
 
 /// How long to rest after a piece of work, with so many segments to seal.
 fn rest(work: Duration, behind: u32) -> Duration {
-    match behind {
-        0..=FEW_BEHIND => work * 3,
-        ..=MANY_BEHIND => work,
-        _ => Duration::ZERO,
+    if behind <= FEW_BEHIND {
+        work * 3
+    } else if behind <= MANY_BEHIND {
+        work
+    } else {
+        Duration::ZERO
     }
 }
 

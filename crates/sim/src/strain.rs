@@ -28,8 +28,8 @@ const CLICKS: Duration = Duration::from_millis(300);
 const CROWD: u64 = 90;
 const FEW_FILES: &str = "--nofile=64:64";
 
-/// What is done to the binary, in strace's words; `{k}` is where it begins. No false EAGAIN: a kernel
-/// that says so tells when the wait is over, and a lie about it is no fault that exists.
+/// What is done to the binary, in strace's words; `{k}` is where it begins. No false EAGAIN: a
+/// kernel that says so tells when the wait is over, and a lie about it is no fault that exists.
 const STRAINS: [&str; 12] = [
     "recvfrom:error=EINTR:when={k}+5",
     "recvfrom:error=ECONNRESET:when={k}+9",
