@@ -7,6 +7,7 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
 use clap::ColorChoice;
+use indicatif::{ProgressState, ProgressStyle};
 use serde::Serialize;
 
 /// The flags that every command takes.
@@ -74,6 +75,18 @@ pub(crate) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     let mut text = serde_json::to_string_pretty(value)?;
     text.push('\n');
     print(&text)
+}
+
+/// The look of a progress bar; `{rate}` in its template is whole things a second.
+pub(crate) fn bar_style(template: &str) -> ProgressStyle {
+    let rate = |state: &ProgressState, out: &mut dyn fmt::Write| {
+        // Nobody can be told when a bar is not drawn.
+        write!(out, "{:.0}/s", state.per_sec()).unwrap_or_default();
+    };
+    match ProgressStyle::with_template(template) {
+        Ok(style) => style.with_key("rate", rate),
+        Err(_) => ProgressStyle::default_bar(), // it shows the same numbers
+    }
 }
 
 /// Writes a line to standard error. Nobody can be told when that fails, so failure is ignored.

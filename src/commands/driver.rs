@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use tollgate_traffic::ask::{AskError, Asker};
 use tollgate_traffic::feed::Table;
@@ -17,7 +17,7 @@ use tollgate_traffic::load::{HistoryWriter, Latency, Run, Summary};
 use tollgate_traffic::target::Target;
 
 use crate::exit::{Exit, usage};
-use crate::output::Global;
+use crate::output::{self, Global};
 
 const DRAW_EVERY: Duration = Duration::from_millis(100);
 
@@ -53,17 +53,14 @@ fn bar(planned: Option<u64>, global: &Global) -> ProgressBar {
     let (bar, template) = match planned {
         Some(planned) => (
             ProgressBar::new(planned),
-            "{bar:32.cyan/blue} {human_pos}/{human_len} clicks  {per_sec}  {eta} left",
+            "{bar:32.cyan/blue} {human_pos}/{human_len} clicks  {rate}  {eta} left",
         ),
         None => (
             ProgressBar::new_spinner(),
-            "{spinner} {human_pos} clicks  {per_sec}  {elapsed}",
+            "{spinner} {human_pos} clicks  {rate}  {elapsed}",
         ),
     };
-    match ProgressStyle::with_template(template) {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar, // the default style shows the same numbers
-    }
+    bar.with_style(output::bar_style(template))
 }
 
 /// Reads `--target` and refuses other machines unless told to aim at them.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use tollgate_click::Country;
 use tollgate_click::limits::{AGENT_BYTES_MAX, REFERRER_BYTES_MAX};
@@ -181,11 +181,8 @@ fn bar(events: usize, global: &Global) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new(events as u64);
-    let template = "{bar:32.cyan/blue} {human_pos}/{human_len} events  {per_sec}  {eta} left";
-    match ProgressStyle::with_template(template) {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar, // the default style shows the same numbers
-    }
+    let template = "{bar:32.cyan/blue} {human_pos}/{human_len} events  {rate}  {eta} left";
+    bar.with_style(output::bar_style(template))
 }
 
 fn finish(

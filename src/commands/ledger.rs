@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Subcommand, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use tollgate_click::Micros;
 use tollgate_store::ledger::verify::{self, Published, Verified};
@@ -299,8 +299,6 @@ fn bar(global: &Global) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new(0);
-    let template = "{bar:40} {pos} of {len} postings, {per_sec}, {eta} left";
-    bar.with_style(
-        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
-    )
+    let template = "{bar:40} {pos} of {len} postings, {rate}, {eta} left";
+    bar.with_style(output::bar_style(template))
 }
