@@ -15,8 +15,8 @@ use super::summary::{Suite, Summary};
 /// No suite is silent for longer, so one that is hangs.
 const SILENCE_MAX: Duration = Duration::from_secs(15 * 60);
 
-/// Every suite of every crate as a newcomer builds it, and then those of engines that are features:
-/// their own builds come last, so that a mistake in the rest is told before.
+/// Every suite of every crate as a newcomer builds it. Those of engines that are features, with
+/// builds of their own, come behind it, so that a mistake in the rest is told before.
 const RUNS: &[&[&str]] = &[&["--workspace"]];
 
 /// Runs every suite, and goes on after a failure.
