@@ -17,19 +17,22 @@
 //! 3. Whatever is read has passed a checksum. A damaged file is named, and nothing of it is used.
 //! 4. Merging changes no row, and deleting personal parts changes no number.
 //!
-//! [`places`] says how files are named, [`encode`] what is in them, [`shelf`] how batches, merges
-//! and readers go together. No call needs more of a backend than [`Objects`] offers.
+//! [`places`] says how files are named, [`encode`] what is in them, [`shelf`] how batches and merges
+//! go together, [`view`] what readers see. No call needs more of a backend than [`Objects`] offers.
 
 pub mod disk;
 pub mod errors;
 pub mod objects;
 
 pub mod columns;
+pub(crate) mod filling;
 pub(crate) mod groups;
 mod numbering;
 pub mod words;
 
+mod coded;
 pub(crate) mod decode;
+mod delta;
 mod encode;
 mod hybrid;
 mod inflate;
@@ -39,13 +42,16 @@ mod unpage;
 pub(crate) mod listing;
 pub(crate) mod places;
 pub(crate) mod shelf;
+pub(crate) mod view;
 
+pub mod billed;
 pub mod clicks;
 pub mod personal;
 mod read;
 pub(crate) mod rebuild;
 pub(crate) mod writer;
 
+pub use billed::{Billed, Wanted};
 pub use clicks::{CLICKS, Event, LakeRow, RuleHit, StoredRow};
 pub use errors::LakeError;
 pub use objects::{LocalObjects, Objects};

@@ -10,7 +10,7 @@ use tollgate_click::{Ordinal, PartitionId};
 use crate::lake::columns::Schema;
 use crate::lake::decode::reading;
 use crate::lake::places::{Grain, Plan, Unit, parse_dt, parse_hour};
-use crate::lake::shelf::{View, partitions};
+use crate::lake::view::{View, partitions};
 use crate::lake::writer::LAKE;
 use crate::lake::{LakeError, Objects, PERSONAL};
 use crate::rollup::writer::ROLLUP;

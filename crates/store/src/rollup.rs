@@ -22,8 +22,11 @@
 //!
 //! Files, watermark, merges and damage are as in [`crate::lake`].
 
+mod adding;
 mod cells;
 mod filling;
+mod keys;
+mod names;
 mod shapes;
 mod sketch;
 mod uniques;

@@ -8,7 +8,7 @@ use thiserror::Error;
 use tollgate_click::limits::SPOOL_LIMIT_S;
 use tollgate_click::{CampaignId, Minute, Ordinal, Outcome, PartitionId};
 
-use crate::lake::{Event, Hour, Lake, LakeError, StoredRow};
+use crate::lake::{Billed, Event, Hour, Lake, LakeError, StoredRow, Wanted};
 use crate::ledger::merkle::{BilledClick, Proof, prove, verify_proof};
 use crate::ledger::{Clicks, Hash, LedgerError, LedgerReads, Line, StoredPosting};
 
@@ -111,7 +111,9 @@ pub fn booked(
     };
     // Who changed the way of paying within the minute has two lines for it, one after the other.
     let other = lines.next();
-    let (leaves, is_whole) = leaves(lake, partition, facts.campaign, &posting, clicks)?;
+    let others = other.map_or(0, |(_, _, clicks)| clicks.count);
+    let count = clicks.count.saturating_add(others);
+    let (leaves, is_whole) = leaves(lake, partition, facts.campaign, &posting, count)?;
     let stand = |line: u32, entry: &Line, proof| {
         Ok(Booked::Posted(Box::new(Standing {
             partition,
@@ -147,52 +149,44 @@ pub fn booked(
 
 type Leaf = (Ordinal, BilledClick);
 
-/// The clicks of a line in their order, and whether the lake can have all of them. Most lie in the
-/// hour of the posting; a late one lies where it was received.
+/// The clicks of a posting's lines for a campaign, so many of them, in their order; and whether the
+/// lake can have all. Most lie in the hour of the posting; a late one lies where it was received.
 fn leaves(
     lake: &Lake,
     partition: PartitionId,
     campaign: CampaignId,
     stored: &StoredPosting,
-    clicks: Clicks,
+    count: u64,
 ) -> Result<(Vec<Leaf>, bool), StoryError> {
     let posting = &stored.posting;
     if lake.through(partition)? < posting.last {
         return Ok((Vec::new(), false));
     }
+    let wanted = Wanted {
+        partition,
+        campaign,
+        first: posting.first,
+        last: posting.last,
+    };
     let hour = posting.minute.0 / 60;
-    let oldest = hour.saturating_sub(SPOOL_LIMIT_S / 3600 + 1);
-    let mut leaves = Vec::new();
-    let mut found = lake.hours()?;
-    found.retain(|Hour(one)| (oldest..=hour + 1).contains(one));
-    found.sort_unstable_by_key(|Hour(one)| one.abs_diff(hour));
-    for one in found {
-        // Its own hour and the one after always; older ones only while clicks are missing.
-        if one.0 + 1 < hour && leaves.len() as u64 >= clicks.count {
-            break;
-        }
-        for row in lake.rows(partition, one)? {
-            let ordinal = row.judgement.ordinal;
-            let is_its = row.event == Event::Click
-                && row.judgement.outcome == Outcome::Billed
-                && row.facts.campaign == campaign
-                && (posting.first..=posting.last).contains(&ordinal);
-            if is_its {
-                leaves.push((ordinal, billed(&row)));
-            }
-        }
+    let near = hour.saturating_sub(1)..=hour + 1;
+    let mut found = lake.billed(&wanted, near.clone().map(Hour))?;
+    if (found.len() as u64) < count {
+        let oldest = hour.saturating_sub(SPOOL_LIMIT_S / 3600 + 1);
+        found.extend(lake.billed(&wanted, (oldest..*near.start()).map(Hour))?);
+        found.sort_unstable_by_key(|click| click.ordinal);
     }
-    leaves.sort_unstable_by_key(|(ordinal, _)| *ordinal);
-    Ok((leaves, true))
+    let leaves = found.iter().map(|click| (click.ordinal, billed(click)));
+    Ok((leaves.collect(), true))
 }
 
-/// What the ledger vouches for of a row.
-fn billed(row: &StoredRow) -> BilledClick {
+/// What the ledger vouches for of a click.
+fn billed(click: &Billed) -> BilledClick {
     BilledClick {
-        id: row.facts.click_id,
-        received_at: row.facts.received_at(),
-        price: row.judgement.charge,
-        share: row.judgement.share,
+        id: click.id,
+        received_at: click.id.received_at(),
+        price: click.charge,
+        share: click.share,
     }
 }
 

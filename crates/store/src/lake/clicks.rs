@@ -14,8 +14,9 @@ use tollgate_click::{
     PlacementId, PseudonymKeyId, Pseudonyms, PublisherId, Source,
 };
 
-use super::columns::{Coding, Field, GROUP_ROWS, Kind, Schema, Table, Value};
+use super::columns::{Coding, Field, GROUP_ROWS, Kind, Schema, Table};
 use super::errors::LakeError;
+use super::filling::Filling;
 use super::groups::Groups;
 
 /// One click or impression as the worker hands it to the stores.
@@ -148,7 +149,7 @@ pub(crate) enum At {
 /// Clicks and impressions, sorted by advertiser, campaign, time and ordinal.
 pub static CLICKS: Schema = Schema {
     name: "clicks",
-    version: 1,
+    version: 2,
     group_rows: GROUP_ROWS,
     fields: &[
         field("advertiser", Kind::U32, Coding::Dictionary),
@@ -202,66 +203,77 @@ const ACKS: [(Ack, &str); 3] = [
 ];
 
 /// Appends a row to a table of [`CLICKS`]; `text` is scratch.
-pub(crate) fn push(table: &mut Table, row: &LakeRow<'_>, text: &mut String) {
+pub(crate) fn push(table: &mut Filling, row: &LakeRow<'_>, text: &mut String) {
     let LakeRow {
-        facts, judgement, ..
+        event,
+        facts,
+        judgement,
+        reason,
+        hits,
+        ..
     } = row;
-    let (source, key, nonce, window, price, link) = source_values(&facts.source);
+    table.begin();
+    table.short(At::Advertiser as usize, facts.advertiser.0);
+    table.long(At::Campaign as usize, facts.campaign.0);
+    table.long(At::Reported as usize, facts.reported_at().0);
+    table.long(At::Ordinal as usize, judgement.ordinal.0);
+    table.sixteen(At::ClickId as usize, facts.click_id.bytes());
+    table.name(At::Event as usize, *event as usize, || event.name());
+    push_source(table, &facts.source);
+    table.long(At::Ad as usize, facts.ad.0);
+    table.short(At::Publisher as usize, facts.publisher.0);
+    table.long(At::Placement as usize, facts.placement.0);
+    table.flag(At::Test as usize, facts.test);
+    table.flag(At::Head as usize, facts.head);
+    table.flag(At::Hosting as usize, facts.hosting);
+    let class = facts.agent_class;
+    table.name(At::AgentClass as usize, class as usize, || class.name());
     let mut letters = [0; 2];
-    let [previous_address, previous_network, previous_agent] = match &facts.previous {
-        None => [Value::None; 3],
-        Some(it) => [it.address, it.network, it.agent].map(Value::U64),
-    };
-    let [sub1, sub2, sub3, sub4, sub5] = facts.subs.map(|sub| sub.map_or(Value::None, Value::U64));
-    let ack = ACKS.iter().find(|(ack, _)| *ack == facts.ack);
+    let country = country(facts.country, &mut letters);
+    let code = country
+        .bytes()
+        .fold(0, |code, letter| code << 5 | usize::from(letter & 31));
+    table.name(At::Country as usize, code, || country);
+    table.short(At::DataSet as usize, facts.data_set.0);
+    table.short(At::PseudonymKey as usize, facts.pseudonym_key.0);
+    push_pseudonyms(table, facts);
+    table.long(At::Control as usize, facts.control.0);
+    let ack = ACKS
+        .iter()
+        .position(|(ack, _)| *ack == facts.ack)
+        .unwrap_or(0);
+    table.name(At::Ack as usize, ack, || {
+        ACKS.get(ack).map_or("", |(_, name)| name)
+    });
+    let outcome = judgement.outcome;
+    table.name(At::Outcome as usize, outcome as usize, || outcome.name());
+    table.string(At::Reason as usize, reason.as_bytes());
+    table.long(At::Charge as usize, judgement.charge.0 as u64);
+    table.long(At::Share as usize, judgement.share.0 as u64);
     let currency = judgement.currency.map(Currency::bytes);
-    let currency = currency
-        .as_ref()
-        .and_then(|bytes| std::str::from_utf8(bytes).ok());
-    write_hits(row.hits, text);
-    table.push([
-        Value::U32(facts.advertiser.0),
-        Value::U64(facts.campaign.0),
-        Value::U64(facts.reported_at().0),
-        Value::U64(judgement.ordinal.0),
-        Value::Bytes16(facts.click_id.bytes()),
-        Value::Word(row.event.name()),
-        Value::Word(source),
-        key,
-        nonce,
-        window,
-        price,
-        link,
-        Value::U64(facts.ad.0),
-        Value::U32(facts.publisher.0),
-        Value::U64(facts.placement.0),
-        Value::Flag(facts.test),
-        Value::Flag(facts.head),
-        Value::Flag(facts.hosting),
-        Value::Word(facts.agent_class.name()),
-        Value::Word(country(facts.country, &mut letters)),
-        Value::U32(facts.data_set.0),
-        Value::U32(facts.pseudonym_key.0),
-        Value::U64(facts.pseudonyms.address),
-        Value::U64(facts.pseudonyms.network),
-        Value::U64(facts.pseudonyms.agent),
-        previous_address,
-        previous_network,
-        previous_agent,
-        sub1,
-        sub2,
-        sub3,
-        sub4,
-        sub5,
-        Value::U64(facts.control.0),
-        Value::Word(ack.map_or("", |(_, name)| name)),
-        Value::Word(judgement.outcome.name()),
-        Value::Word(row.reason),
-        Value::I64(judgement.charge.0),
-        Value::I64(judgement.share.0),
-        Value::Word(currency.unwrap_or_default()),
-        Value::Word(text),
-    ]);
+    let currency = currency.as_ref().map_or(&[][..], |letters| letters);
+    table.string(At::Currency as usize, currency);
+    write_hits(hits, text);
+    table.string(At::Hits as usize, text.as_bytes());
+}
+
+fn push_pseudonyms(table: &mut Filling, facts: &ClickFacts) {
+    let mut three = |from: At, it: &Pseudonyms| {
+        for (field, value) in (from as usize..).zip([it.address, it.network, it.agent]) {
+            table.long(field, value);
+        }
+    };
+    three(At::Address, &facts.pseudonyms);
+    match &facts.previous {
+        Some(previous) => three(At::PreviousAddress, previous),
+        None => table.none(At::PreviousAddress as usize..=At::PreviousAgent as usize),
+    }
+    for (field, sub) in (At::Sub1 as usize..).zip(facts.subs) {
+        match sub {
+            Some(sub) => table.long(field, sub),
+            None => table.none(field..=field),
+        }
+    }
 }
 
 /// Two letters, or nothing when unknown.
@@ -273,34 +285,37 @@ pub(crate) fn country(country: Country, letters: &mut [u8; 2]) -> &str {
     std::str::from_utf8(letters).unwrap_or_default()
 }
 
-fn source_values(
-    source: &Source,
-) -> (
-    &'static str,
-    Value<'_>,
-    Value<'_>,
-    Value<'_>,
-    Value<'_>,
-    Value<'_>,
-) {
-    use Value::None as No;
+fn push_source(table: &mut Filling, source: &Source) {
+    let (key, price, link) = (At::Key as usize, At::Price as usize, At::Link as usize);
     match source {
         Source::Signed {
-            key,
+            key: KeyId(number),
             nonce,
             window_s,
-            price,
-        } => (
-            "signed",
-            Value::U32(key.0),
-            Value::Bytes16(nonce.bytes()),
-            Value::U32(*window_s),
-            price.map_or(No, |price| Value::I64(price.0)),
-            No,
-        ),
-        Source::Registered { link } => ("registered", No, No, No, No, Value::U64(link.0)),
+            price: own,
+        } => {
+            table.name(At::Source as usize, 0, || "signed");
+            table.short(key, *number);
+            table.sixteen(At::Nonce as usize, nonce.bytes());
+            table.short(At::Window as usize, *window_s);
+            match own {
+                Some(own) => table.long(price, own.0 as u64),
+                None => table.none(price..=price),
+            }
+            table.none(link..=link);
+        }
+        Source::Registered {
+            link: LinkId(number),
+        } => {
+            table.name(At::Source as usize, 1, || "registered");
+            table.none(key..=price);
+            table.long(link, *number);
+        }
         // Its event time is the time under which it is reported.
-        Source::Imported { .. } => ("imported", No, No, No, No, No),
+        Source::Imported { .. } => {
+            table.name(At::Source as usize, 2, || "imported");
+            table.none(key..=link);
+        }
     }
 }
 
@@ -317,12 +332,11 @@ fn write_hits(hits: &[RuleHit<'_>], text: &mut String) {
 ///
 /// Rows are put in piles, one per campaign, and each pile is sorted. They come nearly in the order
 /// of time, so that there is little left to sort in a pile.
-pub(crate) fn order(table: &Table) -> Vec<u32> {
-    let number = |at: At, row: u32| table.u64(at as usize, row as usize);
+pub(crate) fn order(rows: usize, number: impl Fn(At, u32) -> u64) -> Vec<u32> {
     let mut groups = Groups::new(2);
-    let mut pile_of = Vec::with_capacity(table.rows());
+    let mut pile_of = Vec::with_capacity(rows);
     let mut sizes: Vec<usize> = Vec::new();
-    for row in 0..table.rows() as u32 {
+    for row in 0..rows as u32 {
         let pile = groups.number(&[number(At::Advertiser, row), number(At::Campaign, row)]);
         sizes.resize(sizes.len().max(pile + 1), 0);
         if let Some(size) = sizes.get_mut(pile) {

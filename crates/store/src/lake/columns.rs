@@ -3,6 +3,8 @@
 //! No type of a Parquet or Arrow crate is seen here or above: an engine's line can change without
 //! touching a trait.
 
+use std::borrow::Cow;
+
 use sha2::{Digest, Sha256};
 
 use super::words::Words;
@@ -68,7 +70,7 @@ pub enum Coding {
     Delta,
     /// Byte by byte apart: numbers of which some bytes are noise.
     Split,
-    /// As they are.
+    /// As they are: they hardly repeat.
     Plain,
     /// As they are, with a bloom filter to look values up.
     SplitBloom,
@@ -136,14 +138,6 @@ impl Table {
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.columns.first().map_or(0, Column::len)
-    }
-
-    /// Takes all rows out and keeps their room: batches are of nearly one size, and new memory
-    /// costs more than what is written to it.
-    pub(crate) fn clear(&mut self) {
-        for column in &mut self.columns {
-            column.clear();
-        }
     }
 
     /// Appends a row of as many values as there are columns.
@@ -229,22 +223,65 @@ impl Table {
     /// files have the same rows if and only if they have the same hash, whatever their writer's
     /// settings were.
     pub fn hash(&self, schema: &Schema) -> [u8; 32] {
+        let mut hash = RowsHash::new(schema, self.rows());
+        for (field, column) in schema.fields.iter().zip(&self.columns) {
+            hash.add(field, column);
+        }
+        hash.finish()
+    }
+}
+
+/// Rows as a file is to have them, a column at a time: so nobody needs all columns at once.
+pub(crate) trait Columns {
+    /// Number of rows.
+    fn rows(&self) -> usize;
+    /// A column of all rows.
+    fn column(&self, field: usize) -> Cow<'_, Column>;
+}
+
+impl Columns for Table {
+    fn rows(&self) -> usize {
+        Table::rows(self)
+    }
+
+    fn column(&self, field: usize) -> Cow<'_, Column> {
+        match self.columns.get(field) {
+            Some(column) => Cow::Borrowed(column),
+            None => Cow::Owned(Column {
+                values: Values::of(Kind::Flag),
+                present: None,
+            }),
+        }
+    }
+}
+
+/// The hash of rows, column by column: see [`Table::hash`].
+pub(crate) struct RowsHash(Sha256);
+
+impl RowsHash {
+    pub(crate) fn new(schema: &Schema, rows: usize) -> RowsHash {
         let mut hasher = Sha256::new();
         hasher.update(schema.version.to_le_bytes());
-        hasher.update((self.rows() as u64).to_le_bytes());
-        for (field, column) in schema.fields.iter().zip(&self.columns) {
-            hasher.update((field.name.len() as u64).to_le_bytes());
-            hasher.update(field.name);
-            column.hash(&mut hasher);
-        }
-        hasher.finalize().into()
+        hasher.update((rows as u64).to_le_bytes());
+        RowsHash(hasher)
+    }
+
+    /// Adds the next column.
+    pub(crate) fn add(&mut self, field: &Field, column: &Column) {
+        self.0.update((field.name.len() as u64).to_le_bytes());
+        self.0.update(field.name);
+        column.hash(&mut self.0);
+    }
+
+    pub(crate) fn finish(self) -> [u8; 32] {
+        self.0.finalize().into()
     }
 }
 
 impl Column {
     fn new(field: &Field) -> Column {
         Column {
-            values: Values::new(field.kind),
+            values: Values::new(field),
             present: field.optional.then(Vec::new),
         }
     }
@@ -263,19 +300,6 @@ impl Column {
     pub fn is_present(&self, row: usize) -> bool {
         let present = self.present.as_ref();
         present.is_none_or(|present| present.get(row).copied().unwrap_or(false))
-    }
-
-    fn clear(&mut self) {
-        match &mut self.values {
-            Values::I32(values) => values.clear(),
-            Values::I64(values) => values.clear(),
-            Values::Flag(values) => values.clear(),
-            Values::Bytes16(values) => values.clear(),
-            Values::Word(words) => words.clear(),
-        }
-        if let Some(present) = &mut self.present {
-            present.clear();
-        }
     }
 
     #[inline]
@@ -343,7 +367,17 @@ impl Column {
 
 impl Values {
     /// None.
-    pub(crate) fn new(kind: Kind) -> Values {
+    pub(crate) fn new(field: &Field) -> Values {
+        match Values::of(field.kind) {
+            Values::Word(_) if field.coding == Coding::Plain => {
+                Values::Word(Box::new(Words::apart()))
+            }
+            values => values,
+        }
+    }
+
+    /// None of a kind.
+    pub(crate) fn of(kind: Kind) -> Values {
         match kind {
             Kind::U32 => Values::I32(Vec::new()),
             Kind::U64 | Kind::I64 | Kind::Time => Values::I64(Vec::new()),

@@ -203,7 +203,7 @@ impl SealedFile {
 
     /// Some rows of a column of a group. The whole chunk is read, for its checksum; only pages
     /// that hold such rows are decoded.
-    fn part(
+    pub(crate) fn part(
         &self,
         objects: &dyn Objects,
         group: usize,

@@ -20,26 +20,24 @@
 //! | `tollgate.rows` | SHA-256 of the rows, see [`Table::hash`] |
 //! | `tollgate.sums` | CRC32C of every chunk and then of every filter, 8 hex digits each |
 
-use std::ops::Range;
 use std::sync::Arc;
 
-use parquet::basic::ZstdLevel;
-use parquet::basic::{Compression, Encoding, LogicalType, Repetition, TimeUnit, Type as Physical};
-use parquet::column::writer::ColumnWriter;
+use parquet::basic::{LogicalType, Repetition, TimeUnit, Type as Physical};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, RowGroupMetaData};
-use parquet::file::properties::{
-    BloomFilterPosition, EnabledStatistics, WriterProperties, WriterVersion,
-};
+use parquet::file::properties::{BloomFilterPosition, WriterProperties, WriterVersion};
 use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::{ColumnPath, Type, TypePtr};
+use parquet::schema::types::{SchemaDescriptor, Type, TypePtr};
 
-use super::columns::{Coding, Column, Field, Kind, Schema, Table, Values};
-use super::pages::{self, PAGE_ROWS_MAX, Press, ZSTD_LEVEL};
+use super::columns::{Columns, Field, Kind, RowsHash, Schema};
+use super::pages::{self, Press};
 
 /// Files of fewer rows are not compressed: zstd sets up a context per column, which costs more
 /// than such a column has bytes.
 const COMPRESSED_ROWS_MIN: usize = 256;
+
+/// What a footer mostly takes.
+const FOOTER_ROOM: usize = 1 << 16;
 
 pub(crate) const SEAL: &[u8; 4] = b"TGS1";
 
@@ -53,48 +51,67 @@ pub(crate) mod keys {
     pub(crate) const SUMS: &str = "tollgate.sums";
 }
 
-/// Encodes a table with more keys for its footer. The same input gives the same bytes.
+/// The bytes of a file, and the hash of its rows in hexadecimal.
+pub(crate) struct Encoded {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) rows_hash: String,
+}
+
+/// Encodes rows with more keys for the footer. The same input gives the same bytes.
 pub(crate) fn encode(
     schema: &Schema,
-    table: &Table,
+    source: &dyn Columns,
     more: &[(&str, String)],
-) -> Result<Vec<u8>, ParquetError> {
-    let rows = table.rows();
+) -> Result<Encoded, ParquetError> {
+    let rows = source.rows();
     let compresses = rows >= COMPRESSED_ROWS_MIN;
     let mut press = Press::new(compresses)?;
-    let properties = Arc::new(properties(schema, compresses)?);
-    let mut writer = SerializedFileWriter::new(Vec::new(), parquet_schema(schema)?, properties)?;
-    let descriptions = writer.schema_descr().columns().to_vec();
-    for start in (0..rows).step_by(schema.group_rows) {
-        let end = rows.min(start + schema.group_rows);
+    let properties = Arc::new(properties());
+    let parquet = parquet_schema(schema)?;
+    let descriptions = SchemaDescriptor::new(Arc::clone(&parquet));
+    let descriptions = descriptions.columns();
+    let mut hash = RowsHash::new(schema, rows);
+    // Columns come one after the other, and a file has them group by group.
+    let mut chunks = Vec::with_capacity(schema.fields.len());
+    let mut room = FOOTER_ROOM + rows * 3; // filters have one or two bytes a row
+    for (number, (field, description)) in schema.fields.iter().zip(descriptions).enumerate() {
+        let column = source.column(number);
+        hash.add(field, &column);
+        let mut of_column = Vec::new();
+        for start in (0..rows).step_by(schema.group_rows) {
+            let part = start..rows.min(start + schema.group_rows);
+            let description = Arc::clone(description);
+            let chunk = pages::chunk(&mut press, description, (field, &column), part)?;
+            room += chunk.bytes.len();
+            of_column.push(chunk);
+        }
+        chunks.push(of_column.into_iter());
+    }
+    let sink = Vec::with_capacity(room);
+    let mut writer = SerializedFileWriter::new(sink, parquet, properties)?;
+    for _ in (0..rows).step_by(schema.group_rows) {
         let mut group = writer.next_row_group()?;
-        let columns = schema.fields.iter().zip(&table.columns);
-        for (column, description) in columns.zip(&descriptions) {
-            if column.0.coding == Coding::Delta {
-                let Some(mut writer) = group.next_column()? else {
-                    return Err(ParquetError::General("more columns than fields".into()));
-                };
-                write_delta(writer.untyped(), column.1, start..end)?;
-                writer.close()?;
-            } else {
-                let description = Arc::clone(description);
-                pages::write_chunk(&mut group, &mut press, description, column, start..end)?;
-            }
+        for chunk in chunks.iter_mut().filter_map(Iterator::next) {
+            group.append_column(&chunk.bytes, chunk.close)?;
         }
         group.close()?;
     }
     writer.flush()?;
     let sums = sums(writer.inner(), writer.flushed_row_groups());
+    let rows_hash = hex(&hash.finish());
     let mut pairs = vec![
         (keys::SCHEMA, format!("{}/{}", schema.name, schema.version)),
-        (keys::ROWS, hex(&table.hash(schema))),
+        (keys::ROWS, rows_hash.clone()),
         (keys::SUMS, sums),
     ];
     pairs.extend(more.iter().cloned());
     for (key, value) in pairs {
         writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
     }
-    seal(writer.into_inner()?)
+    Ok(Encoded {
+        bytes: seal(writer.into_inner()?)?,
+        rows_hash,
+    })
 }
 
 /// Lower-case hexadecimal digits.
@@ -102,32 +119,14 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn properties(schema: &Schema, compresses: bool) -> Result<WriterProperties, ParquetError> {
-    let compression = if compresses {
-        Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?)
-    } else {
-        Compression::UNCOMPRESSED
-    };
-    let mut builder = WriterProperties::builder()
+fn properties() -> WriterProperties {
+    WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_1_0)
         .set_created_by("tollgate".to_owned())
-        .set_compression(compression)
         .set_max_row_group_row_count(None)
-        .set_data_page_row_count_limit(PAGE_ROWS_MAX)
-        .set_write_batch_size(1024)
-        .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_offset_index_disabled(true)
-        .set_dictionary_enabled(false)
-        .set_bloom_filter_position(BloomFilterPosition::AfterRowGroup);
-    let deltas = schema
-        .fields
-        .iter()
-        .filter(|field| field.coding == Coding::Delta);
-    for field in deltas {
-        let path = ColumnPath::from(field.name);
-        builder = builder.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
-    }
-    Ok(builder.build())
+        .set_bloom_filter_position(BloomFilterPosition::AfterRowGroup)
+        .build()
 }
 
 /// The schema in Parquet's words.
@@ -169,24 +168,6 @@ fn parquet_field(field: &Field) -> Result<Type, ParquetError> {
         .build()
 }
 
-/// Columns of differences are left to the library; all rows have a value in them.
-fn write_delta(
-    writer: &mut ColumnWriter<'_>,
-    column: &Column,
-    rows: Range<usize>,
-) -> Result<(), ParquetError> {
-    match (&column.values, writer) {
-        (Values::I32(values), ColumnWriter::Int32ColumnWriter(writer)) => {
-            writer.write_batch(values.get(rows).unwrap_or_default(), None, None)?;
-        }
-        (Values::I64(values), ColumnWriter::Int64ColumnWriter(writer)) => {
-            writer.write_batch(values.get(rows).unwrap_or_default(), None, None)?;
-        }
-        _ => return Err(ParquetError::General("a column is not of its kind".into())),
-    }
-    Ok(())
-}
-
 /// Checksums of all chunks and then of all filters.
 fn sums(bytes: &[u8], groups: &[RowGroupMetaData]) -> String {
     let chunks = groups.iter().flat_map(RowGroupMetaData::columns);
@@ -212,17 +193,15 @@ pub(crate) fn filter_ranges(group: &RowGroupMetaData) -> Vec<(u64, u64)> {
 }
 
 /// Puts the seal before the footer.
-fn seal(bytes: Vec<u8>) -> Result<Vec<u8>, ParquetError> {
+fn seal(mut bytes: Vec<u8>) -> Result<Vec<u8>, ParquetError> {
     let short = || ParquetError::General("the footer is short".into());
     let tail: [u8; 8] = *bytes.last_chunk().ok_or_else(short)?;
     let [a, b, c, d, ..] = tail;
     let footer = u32::from_le_bytes([a, b, c, d]) as usize + tail.len();
     let at = bytes.len().checked_sub(footer).ok_or_else(short)?;
-    let (body, footer) = bytes.split_at_checked(at).ok_or_else(short)?;
-    let mut sealed = Vec::with_capacity(bytes.len() + 8);
-    sealed.extend_from_slice(body);
-    sealed.extend_from_slice(SEAL);
-    sealed.extend_from_slice(&crc32c::crc32c(footer).to_le_bytes());
-    sealed.extend_from_slice(footer);
-    Ok(sealed)
+    let footer = bytes.split_off(at);
+    bytes.extend_from_slice(SEAL);
+    bytes.extend_from_slice(&crc32c::crc32c(&footer).to_le_bytes());
+    bytes.extend_from_slice(&footer);
+    Ok(bytes)
 }

@@ -5,6 +5,33 @@ use std::hash::{BuildHasher, RandomState};
 /// A slot without a number.
 const FREE: u32 = u32::MAX;
 
+/// How far values may lie apart to be found by their place; with it grows what is set to zero.
+pub(crate) fn spread_max(rows: usize) -> u64 {
+    rows as u64 * 4
+}
+
+/// Numbers values that lie near each other, between two bounds, in the order in which they come,
+/// and gives them by their numbers.
+pub(crate) fn near(
+    values: impl Iterator<Item = u64>,
+    (low, high): (u64, u64),
+    numbers: &mut [u32],
+) -> Vec<u64> {
+    // One more than the number; 0 as long as there is none.
+    let mut found = vec![0u32; (high - low) as usize + 1];
+    let mut different = Vec::new();
+    for (number, value) in numbers.iter_mut().zip(values) {
+        if let Some(found) = found.get_mut((value - low) as usize) {
+            if *found == 0 {
+                different.push(value);
+                *found = different.len() as u32;
+            }
+            *number = *found - 1;
+        }
+    }
+    different
+}
+
 /// The different values so far; each has the next number, from 0.
 pub(crate) struct Numbering {
     values: Vec<u64>,
@@ -77,6 +104,19 @@ impl Numbering {
 mod tests {
     use super::*;
     use std::collections::BTreeMap;
+
+    #[test]
+    fn near_values_have_the_same_numbers() {
+        let values: Vec<u64> = (0..9_000u64).map(|turn| 70 + turn * turn % 997).collect();
+        let mut numbering = Numbering::new(4);
+        let want: Vec<u32> = values
+            .iter()
+            .map(|value| numbering.number(*value))
+            .collect();
+        let mut numbers = vec![0; values.len()];
+        let different = near(values.iter().copied(), (70, 70 + 996), &mut numbers);
+        assert_eq!((numbers, different), (want, numbering.into_values()));
+    }
 
     #[test]
     fn numbers_are_those_of_a_plain_map() {

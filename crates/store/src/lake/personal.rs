@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use tollgate_click::{Ordinal, Personal};
 
 use super::clicks::LakeRow;
-use super::columns::{Coding, Field, GROUP_ROWS, Kind, Schema, Table, Value};
+use super::columns::{Coding, Field, GROUP_ROWS, Kind, Schema, Table};
+use super::filling::Filling;
 
 const fn bytes(name: &'static str) -> Field {
     Field {
@@ -36,13 +37,16 @@ const ORDINAL: Field = Field {
 /// Personal parts by ordinal. A part that could not be read stands whole in `undecoded`.
 pub static PERSONAL: Schema = Schema {
     name: "personal",
-    version: 1,
+    version: 2,
     group_rows: GROUP_ROWS,
     fields: &[
         ORDINAL,
         noise("digest", false),
         noise("salt", true),
-        bytes("address"),
+        Field {
+            coding: Coding::Plain,
+            ..bytes("address")
+        },
         bytes("agent"),
         bytes("referrer"),
         bytes("language"),
@@ -58,7 +62,7 @@ pub static PERSONAL: Schema = Schema {
 /// Records that are no readable clicks, as their bytes: ticks, marks, control records, damage.
 pub static RECORDS: Schema = Schema {
     name: "records",
-    version: 1,
+    version: 2,
     group_rows: GROUP_ROWS,
     fields: &[
         ORDINAL,
@@ -89,46 +93,35 @@ pub struct StoredPersonal {
 }
 
 /// Appends a row to a table of [`PERSONAL`].
-pub(crate) fn push(table: &mut Table, row: &LakeRow<'_>) {
-    let ordinal = Value::U64(row.judgement.ordinal.0);
-    let digest = Value::Bytes16(row.facts.personal_digest);
-    let no = Value::None;
+pub(crate) fn push(table: &mut Filling, row: &LakeRow<'_>) {
+    table.begin();
+    table.long(0, row.judgement.ordinal.0);
+    table.sixteen(1, row.facts.personal_digest);
     let decoded = row.personal.map(Personal::decode);
     let Some(Ok(personal)) = decoded else {
-        let undecoded = row.personal.map_or(no, Value::Bytes);
-        table.push([
-            ordinal, digest, no, no, no, no, no, no, no, no, no, no, undecoded,
-        ]);
+        table.none(2..=11);
+        match row.personal {
+            Some(undecoded) => table.string(12, undecoded),
+            None => table.none(12..=12),
+        }
         return;
     };
-    let (four, sixteen);
-    let address = match personal.address {
-        None => no,
-        Some(IpAddr::V4(address)) => {
-            four = address.octets();
-            Value::Bytes(&four)
+    table.sixteen(2, personal.salt);
+    match personal.address {
+        None => table.none(3..=3),
+        Some(IpAddr::V4(address)) => table.string(3, &address.octets()),
+        Some(IpAddr::V6(address)) => table.string(3, &address.octets()),
+    }
+    table.string(4, personal.agent);
+    table.string(5, personal.referrer);
+    table.string(6, personal.language);
+    for (field, sub) in (7..).zip(personal.subs) {
+        match sub {
+            Some(sub) => table.string(field, sub),
+            None => table.none(field..=field),
         }
-        Some(IpAddr::V6(address)) => {
-            sixteen = address.octets();
-            Value::Bytes(&sixteen)
-        }
-    };
-    let [sub1, sub2, sub3, sub4, sub5] = personal.subs.map(|sub| sub.map_or(no, Value::Bytes));
-    table.push([
-        ordinal,
-        digest,
-        Value::Bytes16(personal.salt),
-        address,
-        Value::Bytes(personal.agent),
-        Value::Bytes(personal.referrer),
-        Value::Bytes(personal.language),
-        sub1,
-        sub2,
-        sub3,
-        sub4,
-        sub5,
-        no,
-    ]);
+    }
+    table.none(12..=12);
 }
 
 /// A row of the table.

@@ -13,13 +13,13 @@ use super::listing::Listed;
 use super::objects::Objects;
 use super::personal::{self, StoredPersonal};
 use super::places::{Unit, parse_dt, parse_hour};
-use super::shelf::{View, partitions, with_fresh_view};
+use super::view::{View, partitions, with_fresh_view};
 use super::writer::{CLICKS_TABLE, Hour, LAKE, PERSONAL_TABLE, RECORDS_TABLE};
 
 /// Reads the lake of all partitions, also while it is written.
 #[derive(Clone)]
 pub struct Lake {
-    objects: Arc<dyn Objects>,
+    pub(super) objects: Arc<dyn Objects>,
 }
 
 /// A click with its place.

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use tollgate_click::{Millis, Ordinal, PartitionId};
 
 use super::clicks::LakeRow;
-use super::columns::Table;
+use super::columns::Columns;
 use super::errors::LakeError;
 use super::listing::Listed;
 use super::objects::Objects;
-use super::shelf::{Sheet, Shelf, View};
+use super::shelf::{Sheet, Shelf};
+use super::view::View;
 use super::writer::{LAKE, Rows};
 
 /// A file of the lake while it is made again. Only for the holder of the partition's lease.
@@ -101,7 +102,7 @@ pub(crate) fn finish(
     shelf: &mut Shelf,
     listed: &Listed,
     name: String,
-    rows: &Table,
+    rows: &dyn Columns,
 ) -> Result<Rebuilt, LakeError> {
     if rows.rows() as u64 != listed.rows {
         return Err(LakeError::Different { name });

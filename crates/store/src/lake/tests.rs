@@ -1,5 +1,6 @@
 //! Promises of the lake, each with a test that fails when it breaks.
 
+mod billed;
 mod crash;
 pub(crate) mod crash_disk;
 mod damage;
@@ -327,7 +328,7 @@ fn filters_keep_most_files_closed() {
     let mut writer = LakeWriter::open(local(dir.path()), partition()).unwrap();
     write(&mut writer, &batches[0]).unwrap();
     let objects = LocalObjects::new(dir.path());
-    let view = shelf::View::open(&objects, &writer::LAKE, partition()).unwrap();
+    let view = view::View::open(&objects, &writer::LAKE, partition()).unwrap();
     let hour = writer.unmerged()[0];
     let files = view.files(&objects, places::Unit(hour.0)).unwrap();
     let clicks = files

@@ -18,7 +18,7 @@ pub(crate) fn read(
 ) -> Result<Column, ParquetError> {
     let mut reading = Reading {
         field,
-        values: Values::new(field.kind),
+        values: Values::new(field),
         present: field.optional.then(Vec::new),
         dictionary: None,
     };

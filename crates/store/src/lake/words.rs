@@ -1,4 +1,5 @@
-//! Byte strings of few different values: each is kept once, and rows hold its number.
+//! Byte strings of few different values: each is kept once, and rows hold its number. Strings
+//! that hardly repeat are kept one a row.
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -32,7 +33,20 @@ pub struct Words {
     /// often repeat one of a handful of strings, which is found here with one comparison.
     recent: Vec<u32>,
     /// What is kept here comes from strangers, so the hash is seeded.
-    seed: RandomState,
+    seed: Seed,
+    /// Every row has a string for itself: none is looked for.
+    apart: bool,
+}
+
+/// Two odd numbers that nobody outside knows.
+#[derive(Clone, Copy, Debug)]
+struct Seed(u64, u64);
+
+impl Default for Seed {
+    fn default() -> Seed {
+        let random = RandomState::new();
+        Seed(random.hash_one(0) | 1, random.hash_one(1) | 1)
+    }
 }
 
 impl PartialEq for Words {
@@ -51,8 +65,19 @@ impl fmt::Debug for Words {
 }
 
 impl Words {
+    /// Strings that hardly repeat.
+    pub(crate) fn apart() -> Words {
+        Words {
+            apart: true,
+            ..Words::default()
+        }
+    }
+
     /// The number of a string, new if it was not there.
     pub fn number(&mut self, string: &[u8]) -> u32 {
+        if self.apart {
+            return self.add(string);
+        }
         let ends = string.first().into_iter().chain(string.last());
         let mixed = ends.fold(string.len(), |mixed, byte| mixed * 31 + usize::from(*byte));
         let place = mixed % RECENT;
@@ -136,6 +161,14 @@ impl Words {
         }
     }
 
+    /// Those rows, by numbers of the strings that are here.
+    pub(crate) fn with_rows(&self, rows: Vec<u32>) -> Words {
+        Words {
+            rows,
+            ..self.strings()
+        }
+    }
+
     /// Appends rows.
     pub(crate) fn append(&mut self, more: &Words) {
         let strings = 0..more.count() as u32;
@@ -145,29 +178,35 @@ impl Words {
         self.rows.extend(gather(&renumbered, &more.rows));
     }
 
-    /// The strings that rows have, in the order of the alphabet, and then a rank per row.
+    /// The strings that rows have, each once in the order of the rows, and their numbers in it; or
+    /// all, of those that are kept apart.
     pub(crate) fn hash(&self, hasher: &mut Sha256) {
-        let mut used = vec![false; self.count()];
+        let mut lengths = Vec::new();
+        let mut strings = Vec::new();
+        let mut places = vec![FREE; self.count()];
+        let mut numbers = Vec::with_capacity(self.rows.len());
         for number in &self.rows {
-            if let Some(used) = used.get_mut(*number as usize) {
-                *used = true;
+            let place = places.get_mut(*number as usize);
+            let known = place.as_ref().map_or(FREE, |place| **place);
+            if known != FREE && !self.apart {
+                numbers.push(known);
+                continue;
             }
-        }
-        let numbers = (0..self.count() as u32).zip(used);
-        let used = numbers.filter_map(|(number, used)| used.then_some(number));
-        let mut sorted: Vec<u32> = used.collect();
-        sorted.sort_unstable_by_key(|number| self.get(*number));
-        let mut ranks = vec![0u32; self.count()];
-        for (number, rank) in sorted.iter().zip(0..) {
+            let next = lengths.len() as u32;
+            if let Some(place) = place {
+                *place = next;
+            }
             let string = self.get(*number);
-            hasher.update((string.len() as u64).to_le_bytes());
-            hasher.update(string);
-            if let Some(place) = ranks.get_mut(*number as usize) {
-                *place = rank;
-            }
+            lengths.push(string.len() as u32);
+            strings.extend_from_slice(string);
+            numbers.push(next);
         }
-        let rows = gather(&ranks, &self.rows);
-        hash_all(hasher, &rows, u32::to_le_bytes);
+        hasher.update((lengths.len() as u64).to_le_bytes());
+        hash_all(hasher, &lengths, u32::to_le_bytes);
+        hasher.update(&strings);
+        if !self.apart {
+            hash_all(hasher, &numbers, u32::to_le_bytes);
+        }
     }
 
     /// The same strings and no rows.
@@ -176,15 +215,19 @@ impl Words {
             rows: Vec::new(),
             bytes: self.bytes.clone(),
             ends: self.ends.clone(),
-            slots: self.slots.clone(),
+            slots: Vec::new(),
             recent: Vec::new(),
-            seed: self.seed.clone(),
+            seed: self.seed,
+            apart: self.apart,
         }
     }
 
-    fn find(&self, string: &[u8]) -> Option<u32> {
+    fn find(&mut self, string: &[u8]) -> Option<u32> {
         if self.count() <= FEW {
             return (0..self.count() as u32).find(|number| self.get(*number) == string);
+        }
+        if self.slots.is_empty() {
+            self.occupy_all();
         }
         let number = self.slots.get(self.slot(string)).copied();
         number.filter(|number| *number != FREE)
@@ -194,14 +237,20 @@ impl Words {
         let number = self.count() as u32; // a file has fewer rows than this can count
         self.bytes.extend_from_slice(string);
         self.ends.push(self.bytes.len());
-        if self.count() > FEW {
+        if self.count() > FEW && !self.apart {
             if self.count() * 2 > self.slots.len() {
-                self.slots = vec![FREE; (self.count() * 4).next_power_of_two()];
-                (0..number).for_each(|known| self.occupy(known));
+                self.occupy_all();
+            } else {
+                self.occupy(number);
             }
-            self.occupy(number);
         }
         number
+    }
+
+    /// Gives all strings their slots: copies come without.
+    fn occupy_all(&mut self) {
+        self.slots = vec![FREE; (self.count() * 4).next_power_of_two()];
+        (0..self.count() as u32).for_each(|known| self.occupy(known));
     }
 
     fn occupy(&mut self, number: u32) {
@@ -214,7 +263,7 @@ impl Words {
     /// Where the string stands among the slots, or is to stand.
     fn slot(&self, string: &[u8]) -> usize {
         let mask = self.slots.len().wrapping_sub(1);
-        let mut at = self.seed.hash_one(string) as usize & mask;
+        let mut at = self.seed.hash(string) as usize & mask;
         loop {
             match self.slots.get(at) {
                 Some(number) if *number != FREE && self.get(*number) != string => {
@@ -223,6 +272,26 @@ impl Words {
                 _ => return at,
             }
         }
+    }
+}
+
+impl Seed {
+    /// Folds products of 16 bytes each.
+    fn hash(self, string: &[u8]) -> u64 {
+        let Seed(one, other) = self;
+        let fold = |mixed: u64, sixteen: &[u8; 16]| {
+            let word = u128::from_le_bytes(*sixteen);
+            let factors = (word as u64 ^ mixed, (word >> 64) as u64 ^ other);
+            let product = u128::from(factors.0) * u128::from(factors.1);
+            product as u64 ^ (product >> 64) as u64
+        };
+        let (sixteens, rest) = string.as_chunks::<16>();
+        let mixed = sixteens.iter().fold(one ^ string.len() as u64, fold);
+        let mut last = [0; 16];
+        last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+        let mixed = fold(mixed, &last);
+        let product = u128::from(mixed ^ one) * u128::from(other);
+        product as u64 ^ (product >> 64) as u64
     }
 }
 
@@ -269,6 +338,16 @@ mod tests {
         let whole = words(&["b", "", "a", "b", "c", "a"]);
         assert_eq!(other, whole);
         assert_eq!(hash(&other), hash(&whole));
+        let apart = |texts: &[&str]| {
+            let mut words = Words::apart();
+            texts.iter().for_each(|text| words.push(text.as_bytes()));
+            words
+        };
+        let once = apart(&["b", "b"]);
+        assert_eq!((once.count(), once.get(1)), (2, &b"b"[..]));
+        assert_eq!(once, words(&["b", "b"]));
+        assert_ne!(hash(&once), hash(&apart(&["b", "bb"])));
+        assert_ne!(hash(&once), hash(&apart(&["bb", ""])));
         for different in [
             words(&["b", "", "a"]),
             words(&["b", "a", "", "b"]),

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use tollgate_click::{Millis, Ordinal, PartitionId};
 
 use super::clicks::{self, At, CLICKS, LakeRow};
-use super::columns::{Table, Value};
+use super::columns::Table;
 use super::decode::SealedFile;
 use super::errors::LakeError;
+use super::filling::{Filling, Ordered};
 use super::objects::Objects;
 use super::personal::{self, PERSONAL, RECORDS};
 use super::places::{Grain, Plan, Unit};
-use super::shelf::{Merger, Sheet, Shelf, View};
+use super::shelf::{Merger, Sheet, Shelf};
+use super::view::View;
 
 /// How the lake lays out its files.
 pub(crate) static LAKE: Plan = Plan {
@@ -73,9 +75,9 @@ impl Merger for LakeMerger {
 
 /// Rows of an hour.
 pub(crate) struct Rows {
-    clicks: Table,
-    personal: Table,
-    records: Table,
+    clicks: Filling,
+    personal: Filling,
+    records: Filling,
 }
 
 impl LakeWriter {
@@ -244,9 +246,9 @@ impl LakeWriter {
 impl Rows {
     pub(crate) fn new() -> Rows {
         Rows {
-            clicks: Table::new(&CLICKS),
-            personal: Table::new(&PERSONAL),
-            records: Table::new(&RECORDS),
+            clicks: Filling::new(&CLICKS),
+            personal: Filling::new(&PERSONAL),
+            records: Filling::new(&RECORDS),
         }
     }
 
@@ -264,21 +266,24 @@ impl Rows {
 
     /// Takes a record that is no readable click.
     pub(crate) fn push_record(&mut self, ordinal: Ordinal, clock: Millis, facts: &[u8]) {
-        self.records.push([
-            Value::U64(ordinal.0),
-            Value::U64(clock.0),
-            Value::Bytes(facts),
-        ]);
+        self.records.begin();
+        self.records.long(0, ordinal.0);
+        self.records.long(1, clock.0);
+        self.records.string(2, facts);
     }
 
     /// The rows of a table as a file has them.
-    pub(crate) fn of_table(&self, table: usize) -> Table {
-        let rows = match table {
-            CLICKS_TABLE => &self.clicks,
-            PERSONAL_TABLE => &self.personal,
-            _ => &self.records,
-        };
-        sorted(table, rows)
+    pub(crate) fn of_table(&self, table: usize) -> Ordered<'_> {
+        match table {
+            CLICKS_TABLE => {
+                let number = |at: At, row: u32| self.clicks.u64(at as usize, row as usize);
+                let order = clicks::order(self.clicks.rows(), number);
+                self.clicks.ordered(Some(order))
+            }
+            // They come by ordinal.
+            PERSONAL_TABLE => self.personal.ordered(None),
+            _ => self.records.ordered(None),
+        }
     }
 
     fn write(
@@ -288,16 +293,16 @@ impl Rows {
         ordinals: (Ordinal, Ordinal),
     ) -> Result<(), LakeError> {
         let tables = [
-            (CLICKS_TABLE, &self.clicks, received_bounds(&self.clicks)),
-            (PERSONAL_TABLE, &self.personal, (0, 0)),
-            (RECORDS_TABLE, &self.records, (0, 0)),
+            (CLICKS_TABLE, received_bounds(&self.clicks)),
+            (PERSONAL_TABLE, (0, 0)),
+            (RECORDS_TABLE, (0, 0)),
         ];
-        for (table, rows, bounds) in tables {
+        for (table, bounds) in tables {
             shelf.write(&Sheet {
                 table,
                 unit,
                 ordinals,
-                rows: &sorted(table, rows),
+                rows: &self.of_table(table),
                 bounds,
             })?;
         }
@@ -306,7 +311,7 @@ impl Rows {
 }
 
 /// When the first and the last of the clicks were received, by their ids.
-fn received_bounds(clicks: &Table) -> (u64, u64) {
+fn received_bounds(clicks: &Filling) -> (u64, u64) {
     let received = (0..clicks.rows()).map(|row| {
         let id = clicks.bytes16(At::ClickId as usize, row);
         (u128::from_be_bytes(id) >> 80) as u64
@@ -317,7 +322,10 @@ fn received_bounds(clicks: &Table) -> (u64, u64) {
 
 fn sorted(table: usize, rows: &Table) -> Table {
     let order = match table {
-        CLICKS_TABLE => clicks::order(rows),
+        CLICKS_TABLE => {
+            let number = |at: At, row: u32| rows.u64(at as usize, row as usize);
+            clicks::order(rows.rows(), number)
+        }
         _ => personal::order(rows),
     };
     rows.take(&order)

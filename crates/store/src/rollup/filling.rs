@@ -1,19 +1,24 @@
-//! Cells that are being filled: counted, shown piece by piece, and written as a whole at a cut.
+//! Clicks that are being counted: shown piece by piece, and added up and written at a cut.
+//!
+//! Counting a click is writing down its cell. Cells are added up by who needs the sums, all at
+//! once: sorting many is cheaper for each than looking each one up.
 
 use std::sync::{Arc, OnceLock};
 
 use tollgate_click::{ClickFacts, Judgement};
 
-use super::cells::{Cell, Names, add_equal};
+use super::adding::Sums;
+use super::cells::Cell;
+use super::names::Names;
 use crate::lake::columns::Table;
 use crate::lake::{Event, LakeError};
 
-/// Cells since the last cut.
+/// Cells since the last cut, one a click.
 pub(crate) struct Filling {
     names: Names,
     /// Those that are not shown yet.
     cells: Vec<Cell>,
-    /// Those that are, a piece each time, sorted.
+    /// Those that are, a piece each time.
     shown: Vec<Arc<Piece>>,
     /// The sum of all charges: as long as it fits 64 bits, so does the charge of every cell.
     charged: u64,
@@ -55,31 +60,39 @@ impl Filling {
     }
 
     /// What was counted since the last piece; none if that is nothing.
-    pub(crate) fn show(&mut self) -> Result<Option<Arc<Piece>>, LakeError> {
+    pub(crate) fn show(&mut self) -> Option<Arc<Piece>> {
         if self.cells.is_empty() {
-            return Ok(None);
+            return None;
         }
-        add_equal(&mut self.cells)?;
         let piece = Arc::new(Piece {
             cells: std::mem::take(&mut self.cells),
             names: self.names.clone(),
             table: OnceLock::new(),
         });
         self.shown.push(Arc::clone(&piece));
-        Ok(Some(piece))
+        Some(piece)
     }
 
-    /// All cells since the last cut, added up; they stay until [`Self::clear`].
-    pub(crate) fn whole(&self) -> Result<Table, LakeError> {
-        let pieces = self.shown.iter().map(|piece| piece.cells.as_slice());
-        let cells: Vec<&[Cell]> = pieces.chain([self.cells.as_slice()]).collect();
-        self.names.table_of(cells.concat())
+    /// All cells since the last cut; they stay until [`Self::clear`].
+    ///
+    /// # Errors
+    ///
+    /// [`LakeError::Overflow`], which counting has made sure of.
+    pub(crate) fn sums(&self) -> Result<Sums<'_>, LakeError> {
+        let shown = self.shown.iter().flat_map(|piece| &piece.cells);
+        Sums::of(&self.names, shown.chain(&self.cells))
     }
 
     /// Begins anew: the cells are in files.
     pub(crate) fn clear(&mut self) {
         self.cells.clear();
-        self.shown.clear();
+        // Room that readers have given back: new memory costs more than what is written to it.
+        for piece in self.shown.drain(..).filter_map(Arc::into_inner) {
+            if piece.cells.capacity() > self.cells.capacity() {
+                self.cells = piece.cells;
+                self.cells.clear();
+            }
+        }
         self.charged = 0;
     }
 }
@@ -91,9 +104,10 @@ impl Piece {
     ///
     /// [`LakeError::Overflow`], which counting has made sure of.
     pub(crate) fn table(&self) -> Result<&Table, LakeError> {
+        let sums = || Sums::of(&self.names, self.cells.iter());
         let made = self
             .table
-            .get_or_init(|| self.names.table_of(self.cells.clone()).ok());
+            .get_or_init(|| sums().ok().map(|sums| sums.table()));
         made.as_ref().ok_or(LakeError::Overflow)
     }
 }

@@ -12,7 +12,9 @@ use std::sync::Arc;
 
 use tollgate_click::{Millis, Ordinal};
 
-use super::cells::{At, Names, add_equal, add_up};
+use super::adding::{Sums, add_up};
+use super::cells::At;
+use super::names::Names;
 use super::shapes::{
     AUDIENCE_DAYS, AUDIENCE_MONTHS, CAMPAIGN_DAYS, CAMPAIGN_MONTHS, DAYS_OF_MONTH, Level, OF_DAY,
     PUBLISHER_DAYS, PUBLISHER_MONTHS, WHOLE_MONTH,
@@ -23,7 +25,8 @@ use crate::lake::columns::Table;
 use crate::lake::decode::reading;
 use crate::lake::listing::{Listed, Listing};
 use crate::lake::places::{Grain, Plan, Unit, first_day, month_of};
-use crate::lake::shelf::{Sheet, Shelf, View};
+use crate::lake::shelf::{Sheet, Shelf};
+use crate::lake::view::View;
 
 /// How folded months lie beside the days.
 pub(crate) static MONTHS: Plan = Plan {
@@ -146,9 +149,9 @@ fn gather(days: &Shelf, month: u32, (base, level): (&Level, &Level)) -> Result<T
             let rows = opened.verified(objects)?;
             cells.extend(names.cells_of(&rows, &level.shape));
         }
-        add_equal(&mut cells)?;
+        cells = Sums::of(&names, cells.iter())?.cells();
     }
-    names.table_of(cells)
+    Ok(Sums::of(&names, cells.iter())?.table())
 }
 
 /// Days that have a folder, in order.

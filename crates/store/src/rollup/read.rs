@@ -17,7 +17,7 @@ use crate::lake::columns::Column;
 use crate::lake::decode::SealedFile;
 use crate::lake::listing::{Listed, Listing};
 use crate::lake::places::{Unit, first_day, month_of};
-use crate::lake::shelf::{View, partitions};
+use crate::lake::view::{View, partitions};
 use crate::lake::{LakeError, Objects};
 
 /// Footers that are kept in memory.

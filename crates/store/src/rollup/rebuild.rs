@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use tollgate_click::{ClickFacts, Judgement, Ordinal, PartitionId};
 
-use super::cells::add_up;
+use super::adding::add_up;
 use super::filling::Filling;
 use super::shapes::OF_DAY;
-use super::uniques::Visitors;
 use super::writer::{MINUTES_TABLE, ROLLUP, UNIQUES_TABLE, table_of};
 use crate::lake::listing::Listed;
 use crate::lake::rebuild::{Rebuilt, finish};
-use crate::lake::shelf::{Shelf, View};
+use crate::lake::shelf::Shelf;
+use crate::lake::view::View;
 use crate::lake::{Event, LakeError, Objects};
 
 /// A file of the rollups while it is made again. Only for the holder of the partition's lease. A
@@ -22,7 +22,6 @@ pub struct RollupRebuild {
     listed: Listed,
     name: String,
     filling: Filling,
-    visitors: Visitors,
 }
 
 impl RollupRebuild {
@@ -43,7 +42,6 @@ impl RollupRebuild {
             shelf: Shelf::open(objects, &ROLLUP, partition)?,
             name: name.to_owned(),
             filling: Filling::new(),
-            visitors: Visitors::new(),
         })
     }
 
@@ -70,7 +68,6 @@ impl RollupRebuild {
         let is_wanted = (self.listed.first..=self.listed.last).contains(&judgement.ordinal);
         if is_wanted && day == self.listed.unit {
             self.filling.count(event, facts, judgement, reason)?;
-            self.visitors.count(event, facts, judgement);
         }
         Ok(())
     }
@@ -83,8 +80,8 @@ impl RollupRebuild {
     /// is made from.
     pub fn finish(mut self) -> Result<Rebuilt, LakeError> {
         let rows = match self.listed.table {
-            MINUTES_TABLE => self.filling.whole()?,
-            UNIQUES_TABLE => self.visitors.table(),
+            MINUTES_TABLE => self.filling.sums()?.table(),
+            UNIQUES_TABLE => self.filling.sums()?.sketches().clone(),
             table => {
                 let objects = &*self.shelf.objects;
                 let minutes = self.view.sibling(objects, &self.listed, MINUTES_TABLE)?;

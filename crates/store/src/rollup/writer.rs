@@ -11,12 +11,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tollgate_click::{ClickFacts, Judgement, Millis, Minute, Ordinal, PartitionId};
 
-use super::cells::{At, MINUTES, add_up};
+use super::adding::add_up;
+use super::cells::{At, MINUTES};
 use super::filling::{Filling, Piece};
 use super::months::{self, Month};
 use super::shapes::{AUDIENCE, CAMPAIGNS, FINEST, HOURS, OF_DAY, PUBLISHERS};
-use super::uniques::{self, UNIQUES, Visitors};
-use crate::lake::columns::{Schema, Table};
+use super::uniques::{self, UNIQUES};
+use crate::lake::columns::{Columns, Schema, Table, Values};
 use crate::lake::places::{Grain, Plan, Unit};
 use crate::lake::shelf::{Merger, Sheet, Shelf};
 use crate::lake::{Cut, Event, LakeError, Objects};
@@ -88,7 +89,6 @@ impl OpenMinutes {
 pub struct RollupWriter {
     shelf: Shelf,
     filling: Filling,
-    visitors: Visitors,
     open: OpenMinutes,
     /// The last ordinal that was counted.
     counted: Ordinal,
@@ -110,7 +110,6 @@ impl RollupWriter {
         Ok(RollupWriter {
             shelf,
             filling: Filling::new(),
-            visitors: Visitors::new(),
             open,
             counted: Ordinal(0),
         })
@@ -149,7 +148,6 @@ impl RollupWriter {
             return Err(LakeError::RowOrder { partition, ordinal });
         }
         self.filling.count(event, facts, judgement, reason)?;
-        self.visitors.count(event, facts, judgement);
         self.counted = ordinal;
         Ok(())
     }
@@ -160,7 +158,7 @@ impl RollupWriter {
     ///
     /// [`LakeError::Overflow`].
     pub fn publish(&mut self, through: Ordinal) -> Result<(), LakeError> {
-        let piece = self.filling.show()?;
+        let piece = self.filling.show();
         self.open.set(|open| {
             open.through = through;
             open.pieces.extend(piece);
@@ -185,13 +183,15 @@ impl RollupWriter {
             });
         }
         self.shelf.forget_batch();
-        let cells = self.filling.whole()?;
-        self.write(MINUTES_TABLE, &cells, At::Minute as usize, (first, last))?;
-        let visitors = self.visitors.table();
-        self.write(UNIQUES_TABLE, &visitors, At::Minute as usize, (first, last))?;
+        let sums = self.filling.sums()?;
+        write(&mut self.shelf, MINUTES_TABLE, &sums, (first, last))?;
+        write(
+            &mut self.shelf,
+            UNIQUES_TABLE,
+            sums.sketches(),
+            (first, last),
+        )?;
         let set_aside = self.shelf.commit(last)?;
-        self.filling.clear();
-        self.visitors.clear();
         self.open.set(|open| {
             *open = Published {
                 base: last,
@@ -199,6 +199,7 @@ impl RollupWriter {
                 pieces: Vec::new(),
             }
         });
+        self.filling.clear();
         Ok(Cut::Written { set_aside })
     }
 
@@ -251,36 +252,53 @@ impl RollupWriter {
     pub fn fold(&mut self, month: Month) -> Result<(), LakeError> {
         months::fold(&self.shelf, month)
     }
+}
 
-    fn write(
-        &mut self,
-        table: usize,
-        rows: &Table,
-        minute: usize,
-        ordinals: (Ordinal, Ordinal),
-    ) -> Result<(), LakeError> {
-        let mut days: BTreeMap<Unit, Vec<u32>> = BTreeMap::new();
-        for row in 0..rows.rows() {
-            let at = Minute(rows.u64(minute, row) as u32).start();
-            days.entry(unit(at)).or_default().push(row as u32);
-        }
-        for (unit, of_day) in days {
-            let rows = rows.take(&of_day);
-            let minutes = (0..rows.rows()).map(|row| rows.u64(minute, row));
-            let bounds = (
-                minutes.clone().min().unwrap_or(0),
-                minutes.max().unwrap_or(0),
-            );
-            self.shelf.write(&Sheet {
-                table,
-                unit,
-                ordinals,
-                rows: &rows,
-                bounds,
-            })?;
-        }
-        Ok(())
+/// Writes rows, one file a day. Both tables have the minute in the same place.
+fn write(
+    shelf: &mut Shelf,
+    table: usize,
+    rows: &dyn Columns,
+    ordinals: (Ordinal, Ordinal),
+) -> Result<(), LakeError> {
+    let minutes = rows.column(At::Minute as usize);
+    let Values::I32(minutes) = &minutes.values else {
+        return Err(LakeError::encode(ROLLUP.root, "minutes are no numbers"));
+    };
+    let minutes = || minutes.iter().map(|minute| u64::from(*minute as u32));
+    let bounds = minutes().min().zip(minutes().max()).unwrap_or_default();
+    let day = |minute: u64| unit(Minute(minute as u32).start());
+    let mut put = |unit, rows: &dyn Columns, bounds| {
+        shelf.write(&Sheet {
+            table,
+            unit,
+            ordinals,
+            rows,
+            bounds,
+        })
+    };
+    if day(bounds.0) == day(bounds.1) {
+        return put(day(bounds.0), rows, bounds);
     }
+    let mut days: BTreeMap<Unit, Vec<u32>> = BTreeMap::new();
+    for (row, minute) in (0..).zip(minutes()) {
+        days.entry(day(minute)).or_default().push(row);
+    }
+    let fields = ROLLUP
+        .tables
+        .get(table)
+        .map_or(0, |schema| schema.fields.len());
+    let columns = (0..fields).map(|field| rows.column(field).into_owned());
+    let all = Table {
+        columns: columns.collect(),
+    };
+    for (unit, of_day) in days {
+        let of_day = all.take(&of_day);
+        let minutes = (0..of_day.rows()).map(|row| of_day.u64(At::Minute as usize, row));
+        let bounds = minutes.clone().min().zip(minutes.max());
+        put(unit, &of_day, bounds.unwrap_or_default())?;
+    }
+    Ok(())
 }
 
 fn unit(at: Millis) -> Unit {

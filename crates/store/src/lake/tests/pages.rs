@@ -83,7 +83,7 @@ fn columns_of_every_kind_come_back_whole_and_in_parts() {
             (keys::FIRST, "1".to_owned()),
             (keys::LAST, "9".to_owned()),
         ];
-        let bytes = encode(&EVERY_KIND, &table, &more).unwrap();
+        let bytes = encode(&EVERY_KIND, &table, &more).unwrap().bytes;
         objects.put_new("file", &bytes).unwrap();
         let file = SealedFile::open(&*objects, "file", &EVERY_KIND).unwrap();
         assert_eq!(file.verified(&*objects).unwrap(), table);
