@@ -12,6 +12,7 @@
 //! 4. Only the holder of the partition's lease writes. Whatever it repeats after a crash has the
 //!    same name and the same rows; a difference is an error that names the file.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tollgate_click::{Ordinal, PartitionId};
