@@ -1,6 +1,6 @@
 //! How fast the lake and the rollups take clicks, how many bytes they keep, and how fast they
-//! answer. Run with `cargo run --release --example lake_bench -p tollgate-store [clicks] [part]`; the
-//! part `lake` or `rollup` fills that one only, for a profiler.
+//! answer. Run with `cargo run --release --example lake_bench -p tollgate-store [clicks] [part]`;
+//! the part `lake` or `rollup` fills that one only, for a profiler.
 //!
 //! Traffic: Zipf over 100,000 campaigns and 1,000 publishers, 50,000 clicks a second of log time,
 //! unique nonces, 2.4 million addresses, 2,000 agents, 2% repeats, 5% invalid. One partition, one

@@ -17,8 +17,9 @@
 //! 3. Whatever is read has passed a checksum. A damaged file is named, and nothing of it is used.
 //! 4. Merging changes no row, and deleting personal parts changes no number.
 //!
-//! [`places`] says how files are named, [`encode`] what is in them, [`shelf`] how batches and merges
-//! go together, [`view`] what readers see. No call needs more of a backend than [`Objects`] offers.
+//! [`places`] says how files are named, [`encode`] what is in them, [`shelf`] how batches and
+//! merges go together, [`view`] what readers see. No call needs more of a backend than [`Objects`]
+//! offers.
 
 pub mod disk;
 pub mod errors;

@@ -1,5 +1,5 @@
-//! What a reader sees of a partition's files: the catalog first, then manifests, so that a merge shows
-//! in one step.
+//! What a reader sees of a partition's files: the catalog first, then manifests, so that a merge
+//! shows in one step.
 
 use std::collections::BTreeSet;
 use std::io;
