@@ -239,6 +239,10 @@ pub trait Read: Send {
 
     /// The next thing to read.
     fn cursor(&self) -> Cursor;
+
+    /// From now on no personal part is asked for: where they lie apart they are not read, and a
+    /// record may be told as if retention had taken its own.
+    fn skip_personal(&mut self) {}
 }
 
 /// A whole log: the conformance suite runs against this.

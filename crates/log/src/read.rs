@@ -18,6 +18,7 @@ pub struct Reader {
     durable: Arc<Durable>,
     partitions: PartitionSet,
     position: u64,
+    personal: bool,
     open: Option<Open>,
 }
 
@@ -62,6 +63,7 @@ impl Reader {
             durable,
             partitions,
             position,
+            personal: true,
             open: None,
         };
         reader.check_kept(split_position(position).0)?;
@@ -166,6 +168,7 @@ impl Reader {
                 catalog,
                 segment,
                 &self.partitions,
+                self.personal,
             )?)),
             None => {
                 let file = live_name(segment);
@@ -216,5 +219,10 @@ impl Read for Reader {
             incarnation: self.catalog.incarnation,
             position: self.position,
         }
+    }
+
+    fn skip_personal(&mut self) {
+        self.personal = false;
+        self.open = None;
     }
 }

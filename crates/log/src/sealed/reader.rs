@@ -12,7 +12,7 @@ use crate::live::{Sink, Step};
 /// An open sealed segment, for some partitions.
 pub(crate) struct SealedReader {
     facts: SealedFile,
-    /// `None` once retention has removed the personal parts.
+    /// `None` when nobody wants the personal parts, or retention has removed them.
     personal: Option<SealedFile>,
     /// The wanted chunks, as places in the index, group by group.
     groups: Vec<Vec<usize>>,
@@ -46,9 +46,10 @@ impl SealedReader {
         catalog: &Catalog,
         segment: u32,
         partitions: &PartitionSet,
+        wants_personal: bool,
     ) -> Result<SealedReader, ReadError> {
         let facts = SealedFile::open(catalog, segment, facts_name(segment), FACTS_MAGIC)?;
-        let personal = (segment >= catalog.kept().personal_first)
+        let personal = (wants_personal && segment >= catalog.kept().personal_first)
             .then(|| SealedFile::open(catalog, segment, personal_name(segment), PERSONAL_MAGIC))
             .transpose()?;
         if let Some(personal) = &personal {

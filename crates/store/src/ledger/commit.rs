@@ -7,7 +7,7 @@ use tollgate_click::{Micros, Minute};
 
 use super::account::{Account, Balance};
 use super::errors::LedgerError;
-use super::posting::{COUNTER_MAX, Malformed, Posting};
+use super::posting::{COUNTER_MAX, Line, Malformed, Posting};
 use super::stored::{CURSOR_BYTES_MAX, StoredPosting, Watermark};
 use super::{CommitRequest, Conflict, Hash};
 
@@ -122,8 +122,23 @@ impl CommitRequest {
     /// What the commit adds to each account, in their order.
     pub(crate) fn changes(&self) -> Result<BTreeMap<Account, Balance>, LedgerError> {
         let mut changes: BTreeMap<Account, Balance> = BTreeMap::new();
-        for line in self.postings.iter().flat_map(|posting| &posting.lines) {
-            add(&mut changes, line.account, line.amount)?;
+        for posting in &self.postings {
+            // Lines are in the order of accounts.
+            for lines in posting
+                .lines
+                .chunk_by(|one, other| one.account == other.account)
+            {
+                let mut change = Balance::default();
+                for line in lines {
+                    let overflow = |_| LedgerError::Overflow(line.account);
+                    change = change.plus(line.amount).map_err(overflow)?;
+                }
+                let Some(Line { account, .. }) = lines.first() else {
+                    continue;
+                };
+                let before = changes.entry(*account).or_default();
+                *before = sum(*account, *before, change)?;
+            }
         }
         Ok(changes)
     }

@@ -19,7 +19,7 @@
 use sha2::{Digest, Sha256};
 use tollgate_click::{ClickId, Micros, Millis};
 
-use super::hash::Hash;
+use super::hash::{Hash, of_blocks, padded};
 
 /// What the ledger vouches for of one billed click.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,20 +48,14 @@ pub struct Proof {
 impl BilledClick {
     /// The hash of the click's leaf.
     pub fn leaf(&self) -> Hash {
-        let mut bytes = [0; 41];
-        let fields: [&[u8]; 4] = [
+        let blocks = padded::<1, 5>([
+            &[0],
             &self.id.bytes(),
             &self.received_at.0.to_le_bytes(),
             &self.price.0.to_le_bytes(),
             &self.share.0.to_le_bytes(),
-        ];
-        let values = fields.into_iter().flatten();
-        bytes
-            .iter_mut()
-            .skip(1)
-            .zip(values)
-            .for_each(|(to, from)| *to = *from);
-        Hash(Sha256::digest(bytes).into())
+        ]);
+        of_blocks(&blocks)
     }
 }
 
@@ -77,6 +71,12 @@ impl Tree {
     /// A tree of no leaves.
     pub fn new() -> Tree {
         Tree::default()
+    }
+
+    /// Forgets its leaves, but not its room.
+    pub fn clear(&mut self) {
+        self.leaves = 0;
+        self.peaks.clear();
     }
 
     /// How many leaves there are.
@@ -167,11 +167,7 @@ pub fn verify_proof(leaf: Hash, proof: &Proof, root: Hash) -> bool {
 }
 
 fn node(left: &Hash, right: &Hash) -> Hash {
-    let mut hasher = Sha256::new();
-    hasher.update([1]);
-    hasher.update(left.0);
-    hasher.update(right.0);
-    Hash(hasher.finalize().into())
+    of_blocks(&padded::<2, 3>([&[1], &left.0, &right.0]))
 }
 
 /// The largest power of two below `leaves`, which is at least 2.

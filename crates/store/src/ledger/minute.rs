@@ -30,8 +30,14 @@ pub enum Payer {
 /// What the clicks so far come to.
 #[derive(Clone, Default, Debug)]
 pub struct MinutePosting {
-    debits: HashMap<(Account, CampaignId), Spent, BuildHasherDefault<Mixer>>,
-    credits: HashMap<Account, Micros, BuildHasherDefault<Mixer>>,
+    /// Where each account and campaign stands in `spent`.
+    debits: HashMap<(Account, CampaignId), usize, BuildHasherDefault<Mixer>>,
+    spent: Vec<Spent>,
+    payables: HashMap<Account, Micros, BuildHasherDefault<Mixer>>,
+    /// What the platform keeps: one for each currency, so they are few.
+    revenues: Vec<(Account, Micros)>,
+    /// Trees that have served, for their room.
+    trees: Vec<Tree>,
 }
 
 /// Spreads account and campaign numbers, which advertisers do not choose, at the price of two
@@ -62,8 +68,9 @@ impl Hasher for Mixer {
 }
 
 /// One campaign's clicks.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Debug)]
 struct Spent {
+    debited: (Account, CampaignId),
     amount: Micros,
     clicks: Tree,
 }
@@ -110,7 +117,7 @@ impl MinutePosting {
 
     /// Whether nothing was billed.
     pub fn is_empty(&self) -> bool {
-        self.debits.is_empty()
+        self.spent.is_empty()
     }
 
     /// Counts a click, if it was billed. Clicks come in the order of their ordinals, which is that
@@ -138,49 +145,78 @@ impl MinutePosting {
             let overflow = |_| CountError::Overflow { ordinal, account };
             before.plus(more).map_err(overflow)
         };
-        let spent = self
-            .debits
-            .get(&debited)
-            .map_or(Micros::ZERO, |spent| spent.amount);
-        let spent = sum(spent, judgement.charge, payer)?;
-        let kept = self.credits.get(&revenue).copied().unwrap_or_default();
-        let kept = sum(kept, platform, revenue)?;
-        // An entry of zero is left when this fails, which no posting shows.
-        let earned = self.credits.entry(payable).or_default();
-        *earned = sum(*earned, judgement.share, payable)?;
+        let place = self.place_of(debited);
+        let kept = self.place_of_revenue(revenue);
+        // From here to the sums, an entry of zero may be left behind, which no posting shows.
+        let earned = self.payables.entry(payable).or_default();
+        let (Some(spent), Some((_, kept))) =
+            (self.spent.get_mut(place), self.revenues.get_mut(kept))
+        else {
+            return Ok(()); // both were just found
+        };
+        let sums = (
+            sum(spent.amount, judgement.charge, payer)?,
+            sum(*earned, judgement.share, payable)?,
+            sum(*kept, platform, revenue)?,
+        );
         // From here on nothing can fail.
-        self.credits.insert(revenue, kept);
-        let campaign = self.debits.entry(debited).or_default();
-        campaign.amount = spent;
+        (spent.amount, *earned, *kept) = sums;
         let click = BilledClick {
             id: facts.click_id,
             received_at: facts.received_at(),
             price: judgement.charge,
             share: judgement.share,
         };
-        campaign.clicks.push(click.leaf());
+        spent.clicks.push(click.leaf());
         Ok(())
+    }
+
+    fn place_of(&mut self, debited: (Account, CampaignId)) -> usize {
+        let (spent, trees) = (&mut self.spent, &mut self.trees);
+        *self.debits.entry(debited).or_insert_with(|| {
+            spent.push(Spent {
+                debited,
+                amount: Micros::ZERO,
+                clicks: trees.pop().unwrap_or_default(),
+            });
+            spent.len() - 1
+        })
+    }
+
+    fn place_of_revenue(&mut self, revenue: Account) -> usize {
+        let known = self.revenues.iter().position(|(one, _)| *one == revenue);
+        known.unwrap_or_else(|| {
+            self.revenues.push((revenue, Micros::ZERO));
+            self.revenues.len() - 1
+        })
     }
 
     /// The posting of what was counted, and begins anew; none when nothing was billed.
     pub fn take(&mut self, span: Span) -> Option<Posting> {
-        if self.is_empty() {
+        let mut lines = Vec::with_capacity(self.spent.len() + self.payables.len() + 1);
+        self.debits.clear();
+        for mut spent in self.spent.drain(..) {
+            if spent.clicks.leaves() > 0 {
+                let (account, campaign) = spent.debited;
+                lines.push(Line {
+                    account,
+                    amount: Micros(spent.amount.0.saturating_neg()), // not below 0, never saturated
+                    campaign: Some(campaign),
+                    clicks: Some(Clicks {
+                        count: spent.clicks.leaves(),
+                        root: spent.clicks.root(),
+                    }),
+                });
+            }
+            spent.clicks.clear();
+            self.trees.push(spent.clicks);
+        }
+        if lines.is_empty() {
             return None;
         }
-        let debits = self
-            .debits
-            .drain()
-            .map(|((account, campaign), spent)| Line {
-                account,
-                amount: Micros(spent.amount.0.saturating_neg()), // not below 0, so never saturated
-                campaign: Some(campaign),
-                clicks: Some(Clicks {
-                    count: spent.clicks.leaves(),
-                    root: spent.clicks.root(),
-                }),
-            });
-        let credits = self.credits.drain();
+        let credits = self.payables.drain().chain(self.revenues.drain(..));
         let credits = credits.filter(|(_, amount)| *amount > Micros::ZERO);
+        lines.extend(credits.map(|(account, amount)| Line::plain(account, amount)));
         let mut posting = Posting {
             kind: Kind::Minute,
             minute: span.minute,
@@ -188,9 +224,7 @@ impl MinutePosting {
             last: span.last,
             apply_version: span.apply_version,
             reason: String::new(),
-            lines: debits
-                .chain(credits.map(|(account, amount)| Line::plain(account, amount)))
-                .collect(),
+            lines,
         };
         posting.sort();
         Some(posting)

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use tollgate_click::{Millis, Minute, Ordinal, PartitionId};
 
 use super::SqliteLedger;
@@ -19,9 +19,15 @@ use crate::ledger::stored::{
 };
 use crate::ledger::{EntryQuery, LedgerReads, Of};
 
-/// A page of the entries of an account or campaign: their indexes hold minute and key.
-const PAGE: &str = "(e.minute, e.partition, e.number, e.line) > (?1, ?2, ?3, ?4) \
-                    AND e.minute < ?5 ORDER BY e.minute, e.partition, e.number, e.line LIMIT ?6";
+/// A page of the entries of one account or campaign within an hour: the tables of hours say in
+/// which partitions there are any, and in each posting those of an account stand together.
+const HOUR_PAGE: &str = "CROSS JOIN postings p ON p.partition = h.partition \
+                         AND p.minute BETWEEN h.hour * 60 AND h.hour * 60 + 59 \
+                         CROSS JOIN entries e ON e.partition = p.partition \
+                         AND e.number = p.number AND e.account = h.account \
+                         WHERE h.hour = ?8 \
+                         AND (e.minute, e.partition, e.number, e.line) > (?1, ?2, ?3, ?4) \
+                         AND e.minute < ?5";
 
 /// A page of all entries, led by the index of postings by minute: entries have none.
 const ALL_PAGE: &str = "FROM postings p CROSS JOIN entries e \
@@ -29,7 +35,7 @@ const ALL_PAGE: &str = "FROM postings p CROSS JOIN entries e \
                         WHERE (p.minute, p.partition, p.number) >= (?1, ?2, ?3) \
                         AND (p.minute, p.partition, p.number, e.line) > (?1, ?2, ?3, ?4) \
                         AND p.minute < ?5 \
-                        ORDER BY p.minute, p.partition, p.number, e.line LIMIT ?6";
+                        ORDER BY p.minute, p.partition, p.number, e.account, e.line LIMIT ?6";
 
 impl LedgerReads for SqliteLedger {
     fn identity(&mut self) -> Result<Identity, LedgerError> {
@@ -47,6 +53,9 @@ impl LedgerReads for SqliteLedger {
     }
 
     fn balance(&mut self, account: Account) -> Result<Balance, LedgerError> {
+        if let Some(fault) = self.unsound.get(&account.code()) {
+            return Err(fault.clone().into());
+        }
         balance(&self.connection, account).map(Option::unwrap_or_default)
     }
 
@@ -73,7 +82,7 @@ impl LedgerReads for SqliteLedger {
         limit: u32,
     ) -> Result<Vec<Entry>, LedgerError> {
         let start = [i64::from(query.minutes.start.0), -1, -1, -1];
-        let key = after.map_or(start, |key| {
+        let from = after.map_or(start, |key| {
             let number = i64::try_from(key.number).unwrap_or(i64::MAX);
             let partition = i64::from(key.partition.get());
             start.max([
@@ -83,26 +92,16 @@ impl LedgerReads for SqliteLedger {
                 i64::from(key.line),
             ])
         });
-        let mut bound = key.to_vec();
-        bound.extend([i64::from(query.minutes.end.0), i64::from(limit)]);
-        let sql = match query.of {
-            Of::All => format!("SELECT {ENTRY} {ALL_PAGE}"),
-            Of::Account(account) => {
-                bound.push(account.code());
-                format!("SELECT {ENTRY} FROM entries e WHERE e.account = ?7 AND {PAGE}")
-            }
-            Of::Campaign(campaign) => {
-                bound.push(campaign.0.cast_signed());
-                format!("SELECT {ENTRY} FROM entries e WHERE e.campaign = ?7 AND {PAGE}")
-            }
+        let page = Page {
+            from,
+            end: i64::from(query.minutes.end.0),
+            limit,
         };
-        rows(
-            &self.connection,
-            &sql,
-            params_from_iter(bound),
-            Place::Storage,
-            entry_row,
-        )
+        match query.of {
+            Of::All => page.of_all(&self.connection),
+            Of::Account(account) => page.of_account(&self.connection, account.code()),
+            Of::Campaign(campaign) => page.of_campaign(&self.connection, campaign.0.cast_signed()),
+        }
     }
 
     fn chain(
@@ -179,6 +178,7 @@ impl LedgerReads for SqliteLedger {
     }
 
     fn check_storage(&mut self) -> Result<(), LedgerError> {
+        check_hours(&self.connection)?;
         let sql = "PRAGMA integrity_check(1)";
         let found: String = self
             .connection
@@ -235,6 +235,100 @@ impl SqliteLedger {
     }
 }
 
+/// Some entries of a query.
+struct Page {
+    /// Behind this minute, partition, number and line.
+    from: [i64; 4],
+    /// Before this minute.
+    end: i64,
+    limit: u32,
+}
+
+impl Page {
+    fn of_all(&self, connection: &Connection) -> Result<Vec<Entry>, LedgerError> {
+        let [minute, partition, number, line] = self.from;
+        let bound = params![minute, partition, number, line, self.end, self.limit];
+        let sql = format!("SELECT {ENTRY} {ALL_PAGE}");
+        rows(connection, &sql, bound, Place::Storage, entry_row)
+    }
+
+    fn of_account(&self, connection: &Connection, code: i64) -> Result<Vec<Entry>, LedgerError> {
+        let page = format!("SELECT {ENTRY} FROM account_hours h {HOUR_PAGE} AND h.account = ?7");
+        let next = "SELECT hour FROM account_hours WHERE account = ?1 AND hour >= ?2 \
+                    ORDER BY hour LIMIT 1";
+        self.by_hours(connection, code, &page, next)
+    }
+
+    fn of_campaign(&self, connection: &Connection, id: i64) -> Result<Vec<Entry>, LedgerError> {
+        let page = format!(
+            "SELECT {ENTRY} FROM campaign_hours h {HOUR_PAGE} AND h.campaign = ?7 \
+             AND e.campaign = h.campaign"
+        );
+        let next = "SELECT hour FROM campaign_hours WHERE campaign = ?1 AND hour >= ?2 \
+                    ORDER BY hour LIMIT 1";
+        self.by_hours(connection, id, &page, next)
+    }
+
+    /// Hour by hour, so that no more is put in order than what one hour has.
+    fn by_hours(
+        &self,
+        connection: &Connection,
+        whose: i64,
+        page: &str,
+        next: &str,
+    ) -> Result<Vec<Entry>, LedgerError> {
+        let [minute, partition, number, line] = self.from;
+        let in_order = format!("{page} ORDER BY e.minute, e.partition, e.number, e.line LIMIT ?6");
+        let hour_row = |row: &Row<'_>| row.get::<_, i64>(0).map_err(engine(Place::Storage));
+        let (mut found, mut hour) = (Vec::new(), minute / 60);
+        while let Some(missing) = self.limit.checked_sub(found.len() as u32)
+            && missing > 0
+        {
+            let bound = params![whose, hour];
+            let has = rows(connection, next, bound, Place::Storage, hour_row)?.pop();
+            let Some(has) = has.filter(|has| has * 60 < self.end) else {
+                break;
+            };
+            let bound = params![
+                minute, partition, number, line, self.end, missing, whose, has
+            ];
+            let more = rows(connection, &in_order, bound, Place::Storage, entry_row)?;
+            found.extend(more);
+            hour = has + 1;
+        }
+        Ok(found)
+    }
+}
+
+/// The tables of hours must say what the entries say: a row that is not there would hide some.
+fn check_hours(connection: &Connection) -> Result<(), LedgerError> {
+    for (table, columns, wanted) in [
+        (
+            "account_hours",
+            "account, hour, partition",
+            "SELECT DISTINCT account, minute / 60, partition FROM entries",
+        ),
+        (
+            "campaign_hours",
+            "campaign, hour, partition, account",
+            "SELECT DISTINCT campaign, minute / 60, partition, account FROM entries \
+             WHERE campaign IS NOT NULL",
+        ),
+    ] {
+        let kept = format!("SELECT {columns} FROM {table}");
+        for (more, less) in [(wanted, kept.as_str()), (kept.as_str(), wanted)] {
+            let sql = format!("SELECT count(*) FROM ({more} EXCEPT {less})");
+            let differ: i64 = connection
+                .query_row(&sql, [], |row| row.get(0))
+                .map_err(engine(Place::Storage))?;
+            let found = format!("{differ} in {table}");
+            let none = format!("0 in {table}");
+            Fault::unless_equal(Place::Storage, "hours without their entries", none, found)?;
+        }
+    }
+    Ok(())
+}
+
 /// The clock that leases go by: that of the machine whose file it is.
 pub(super) fn clock() -> Result<Millis, LedgerError> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -252,6 +346,28 @@ pub(super) fn balance(
     let place = Place::Account(account.code());
     let found = rows(connection, &sql, [account.code()], place, account_row)?;
     Ok(found.into_iter().next().map(|(_, balance)| balance))
+}
+
+/// Shows each account, or what is wrong with it, and collects what `each` makes of it.
+pub(super) fn each_account<T>(
+    connection: &Connection,
+    mut each: impl FnMut(Result<(Account, Balance), LedgerError>) -> Result<Option<T>, LedgerError>,
+) -> Result<Vec<T>, LedgerError> {
+    let place = Place::Storage;
+    let mut statement = connection.prepare(ACCOUNT).map_err(engine(place))?;
+    let mut found = statement.query([]).map_err(engine(place))?;
+    let mut made = Vec::new();
+    while let Some(row) = found.next().map_err(engine(place))? {
+        made.extend(each(account_row(row))?);
+    }
+    Ok(made)
+}
+
+/// Accounts that have lines, and no row.
+pub(super) fn accounts_gone(connection: &Connection) -> Result<Vec<i64>, LedgerError> {
+    let sql = "SELECT account FROM account_hours EXCEPT SELECT account FROM accounts";
+    let code = |row: &Row<'_>| row.get(0).map_err(engine(Place::Storage));
+    rows(connection, sql, [], Place::Storage, code)
 }
 
 /// Postings whose records reach into `after + 1 ..= through`, in their order.
@@ -330,7 +446,8 @@ fn whole(
     headers: Vec<(StoredPosting, u32)>,
 ) -> Result<Vec<StoredPosting>, LedgerError> {
     let sql = format!(
-        "SELECT {ENTRY} FROM entries e WHERE e.partition = ?1 AND e.number = ?2 ORDER BY e.line"
+        "SELECT {ENTRY} FROM entries e WHERE e.partition = ?1 AND e.number = ?2 \
+         ORDER BY e.account, e.line"
     );
     let whole = |(mut stored, lines): (StoredPosting, u32)| {
         let (partition, number) = (stored.partition, stored.number);

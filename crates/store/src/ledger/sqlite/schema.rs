@@ -91,20 +91,32 @@ CREATE INDEX postings_by_minute ON postings (minute);
 CREATE TABLE entries (
     partition INTEGER NOT NULL,
     number INTEGER NOT NULL,
+    account INTEGER NOT NULL REFERENCES accounts (account),
     line INTEGER NOT NULL CHECK (line >= 0),
     minute INTEGER NOT NULL,
-    account INTEGER NOT NULL REFERENCES accounts (account),
     amount_micros INTEGER NOT NULL,
     campaign INTEGER,
     clicks INTEGER CHECK (clicks > 0),
     root BLOB CHECK ((root IS NULL) = (clicks IS NULL)),
     seal INTEGER NOT NULL,
-    PRIMARY KEY (partition, number, line),
+    PRIMARY KEY (partition, number, account, line),
     FOREIGN KEY (partition, number) REFERENCES postings (partition, number)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX entries_by_account ON entries (account, minute);
-CREATE INDEX entries_by_campaign ON entries (campaign, minute) WHERE campaign IS NOT NULL;
+CREATE TABLE account_hours (
+    account INTEGER NOT NULL,
+    hour INTEGER NOT NULL,
+    partition INTEGER NOT NULL,
+    PRIMARY KEY (account, hour, partition)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE campaign_hours (
+    campaign INTEGER NOT NULL,
+    hour INTEGER NOT NULL,
+    partition INTEGER NOT NULL,
+    account INTEGER NOT NULL,
+    PRIMARY KEY (campaign, hour, partition, account)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE hourly_roots (
     number INTEGER PRIMARY KEY CHECK (number > 0),

@@ -1,7 +1,9 @@
 //! The calls that write, each one transaction that holds SQLite's write lock from its start.
 
+use std::collections::{BTreeMap, HashMap, HashSet};
+
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
-use tollgate_click::{Millis, PartitionId};
+use tollgate_click::{CampaignId, Millis, PartitionId};
 
 use super::SqliteLedger;
 use super::columns::engine;
@@ -15,6 +17,24 @@ use crate::ledger::stored::{
     Entry, EntryKey, Hour, HourlyRoot, Identity, Lease, PostingRow, Watermark, balance_seal,
 };
 use crate::ledger::{Acquire, CommitRequest, Conflict, Grant, Ledger, Outcome, Publication};
+
+/// What is noted of the hour that each partition is in: accounts, and campaigns with theirs.
+#[derive(Debug, Default)]
+pub(super) struct Hours(HashMap<PartitionId, (Hour, Noted)>);
+
+type Noted = HashSet<(i64, Option<CampaignId>)>;
+
+impl Hours {
+    fn of(&mut self, partition: PartitionId, hour: Hour) -> &mut Noted {
+        let fresh = || (hour, Noted::new());
+        let (noted_of, noted) = self.0.entry(partition).or_insert_with(fresh);
+        if *noted_of != hour {
+            *noted_of = hour;
+            noted.clear();
+        }
+        noted
+    }
+}
 
 impl Ledger for SqliteLedger {
     fn acquire(&mut self, request: &Acquire<'_>) -> Result<Grant, LedgerError> {
@@ -57,7 +77,15 @@ impl Ledger for SqliteLedger {
     fn commit(&mut self, request: &CommitRequest) -> Result<Outcome, LedgerError> {
         self.known(request.partition)?;
         request.check()?;
-        self.write(|begun| commit(begun, request))
+        // What is in it was committed by this connection, and nothing is ever removed.
+        let mut hours = std::mem::take(&mut self.hours);
+        let unsound = std::mem::take(&mut self.unsound);
+        let done = self.write(|begun| commit(begun, request, &mut hours, &unsound));
+        self.unsound = unsound;
+        if matches!(done, Ok(Outcome::Committed(_))) {
+            self.hours = hours;
+        }
+        done
     }
 
     fn publish(&mut self, hour: Hour) -> Result<Publication, LedgerError> {
@@ -122,7 +150,12 @@ fn acquire(begun: &Transaction<'_>, request: &Acquire<'_>) -> Result<Grant, Ledg
     Ok(Grant::Granted(lease))
 }
 
-fn commit(begun: &Transaction<'_>, request: &CommitRequest) -> Result<Outcome, LedgerError> {
+fn commit(
+    begun: &Transaction<'_>,
+    request: &CommitRequest,
+    hours: &mut Hours,
+    unsound: &BTreeMap<i64, Fault>,
+) -> Result<Outcome, LedgerError> {
     let newest = lease(begun, request.partition)?.epoch;
     if newest != request.epoch {
         return Ok(Outcome::Fenced { epoch: newest });
@@ -157,11 +190,15 @@ fn commit(begun: &Transaction<'_>, request: &CommitRequest) -> Result<Outcome, L
     };
     // Accounts first: entries refer to them.
     for (account, change) in request.changes()? {
+        if let Some(fault) = unsound.get(&account.code()) {
+            return Err(fault.clone().into());
+        }
         put_balance(begun, account, change)?;
     }
     for link in &rows.links {
         put_posting(begun, request, link)?;
         put_entries(begun, request.partition, link)?;
+        put_hours(begun, request.partition, link, hours)?;
     }
     put_watermark(begun, &rows.watermark)?;
     Ok(Outcome::Committed(rows.watermark))
@@ -334,7 +371,7 @@ fn put_entries(
     partition: PartitionId,
     link: &Link<'_>,
 ) -> Result<(), LedgerError> {
-    let sql = "INSERT INTO entries (partition, number, line, minute, account, amount_micros, \
+    let sql = "INSERT INTO entries (partition, number, account, line, minute, amount_micros, \
                campaign, clicks, root, seal) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
     let place = Place::Posting(partition, link.number);
     let mut insert = begun.prepare_cached(sql).map_err(engine(place))?;
@@ -351,9 +388,9 @@ fn put_entries(
         let bound = params![
             partition.get(),
             link.number.cast_signed(),
+            line.account.code(),
             number,
             link.posting.minute.0,
-            line.account.code(),
             line.amount.0,
             line.campaign.map(|campaign| campaign.0.cast_signed()),
             line.clicks.map(|clicks| clicks.count.cast_signed()),
@@ -362,6 +399,41 @@ fn put_entries(
         ];
         let place = Place::Line(partition, link.number, number);
         insert.execute(bound).map_err(engine(place))?;
+    }
+    Ok(())
+}
+
+/// Notes the hour of each account and campaign of a posting, unless it was noted before: so that
+/// an index of theirs grows by the hour and not by the line.
+fn put_hours(
+    begun: &Transaction<'_>,
+    partition: PartitionId,
+    link: &Link<'_>,
+    hours: &mut Hours,
+) -> Result<(), LedgerError> {
+    let hour = Hour::of(link.posting.minute);
+    let noted = hours.of(partition, hour);
+    let place = Place::Posting(partition, link.number);
+    let prepared = |sql| begun.prepare_cached(sql).map_err(engine(place));
+    let mut of_account = prepared(
+        "INSERT OR IGNORE INTO account_hours (account, hour, partition) VALUES (?1, ?2, ?3)",
+    )?;
+    let mut of_campaign = prepared(
+        "INSERT OR IGNORE INTO campaign_hours (campaign, hour, partition, account) \
+         VALUES (?1, ?2, ?3, ?4)",
+    )?;
+    for line in &link.posting.lines {
+        let account = line.account.code();
+        if noted.insert((account, None)) {
+            let bound = params![account, hour.0, partition.get()];
+            of_account.execute(bound).map_err(engine(place))?;
+        }
+        if let Some(campaign) = line.campaign
+            && noted.insert((account, Some(campaign)))
+        {
+            let bound = params![campaign.0.cast_signed(), hour.0, partition.get(), account];
+            of_campaign.execute(bound).map_err(engine(place))?;
+        }
     }
     Ok(())
 }

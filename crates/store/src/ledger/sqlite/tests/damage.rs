@@ -209,6 +209,25 @@ fn a_removed_row_is_named() {
     eprintln!("{removed} rows removed by hand, all found");
 }
 
+/// What is hidden from questions about an account or campaign is missed by `verify`.
+#[test]
+fn hours_that_do_not_fit_their_entries_are_found() {
+    let (_folder, path, bytes) = history();
+    for (table, column) in [("account_hours", "account"), ("campaign_hours", "campaign")] {
+        let one = format!("{column} = (SELECT min({column}) FROM {table})");
+        for change in [
+            format!("DELETE FROM {table} WHERE {one}"),
+            format!("UPDATE {table} SET hour = hour + 1000 WHERE {one}"),
+            format!("UPDATE OR REPLACE {table} SET partition = 1 - partition WHERE {one}"),
+        ] {
+            fs::write(&path, &bytes).unwrap();
+            by_hand(&path, &change);
+            let found = fault(&path).unwrap_or_else(|| panic!("not found: {change}"));
+            assert_eq!(found.place, Place::Storage, "{change}");
+        }
+    }
+}
+
 #[test]
 fn an_added_row_is_named() {
     let (_folder, path, bytes) = history();

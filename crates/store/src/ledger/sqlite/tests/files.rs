@@ -104,7 +104,7 @@ fn a_newer_ledger_is_refused() {
 fn a_schema_that_was_changed_is_named() {
     for change in [
         "DROP TRIGGER entries_stay",
-        "DROP INDEX entries_by_account",
+        "DROP TABLE campaign_hours",
         "DROP INDEX postings_by_command; \
          CREATE INDEX postings_by_command ON postings (command) WHERE command IS NOT NULL",
         "CREATE TABLE more (a)",
@@ -132,7 +132,7 @@ fn the_connection_is_durable_and_the_rows_are_append_only() {
             .pragma_query_value(None, name, |row| row.get::<_, i64>(0));
         value.unwrap()
     };
-    assert_eq!((pragma("synchronous"), pragma("foreign_keys")), (2, 1));
+    assert_eq!(pragma("synchronous"), 2);
     for table in ["postings", "entries", "hourly_roots"] {
         for change in [
             format!("UPDATE {table} SET seal = 0"),
@@ -376,7 +376,33 @@ fn a_row_that_is_wrong_stops_the_connection() {
     });
     assert!(matches!(after, Err(LedgerError::Uncertain(_))), "{after:?}");
     drop(ledger);
-    corrupt(SqliteLedger::open(&path).map(drop));
+    // Opened again, it stops who asks for the account or posts to it, and nobody else.
+    let mut ledger = SqliteLedger::open(&path).unwrap();
+    corrupt(ledger.balance(prepaid(7)).map(drop));
+    ledger.watermark(partition(0)).unwrap();
+    let mut worker = Worker::start(&mut ledger, 0).unwrap();
+    corrupt(worker.minute(&mut ledger, 130, &some_spends(7)).map(drop));
+}
+
+#[test]
+fn an_account_that_is_gone_is_not_begun_anew() {
+    let (folder, ledger) = ledger_with_history();
+    let path = folder.path().join("ledger.db");
+    drop(ledger);
+    let other = Connection::open(&path).unwrap();
+    let free = "PRAGMA foreign_keys = OFF; DELETE FROM accounts WHERE kind = 'prepaid'";
+    other.execute_batch(free).unwrap();
+    drop(other);
+    let mut ledger = SqliteLedger::open(&path).unwrap();
+    let mut worker = Worker::start(&mut ledger, 0).unwrap();
+    let answers = [
+        ledger.balance(prepaid(7)).map(drop),
+        worker.minute(&mut ledger, 130, &some_spends(7)).map(drop),
+    ];
+    for answer in answers {
+        let told = answer.unwrap_err().to_string();
+        assert!(told.contains(&format!("account {}", prepaid(7))), "{told}");
+    }
 }
 
 pub(super) fn ledger_with_history() -> (TempDir, SqliteLedger) {
