@@ -20,7 +20,7 @@ use tollgate_query::data::OpenLedger;
 use tollgate_query::idempotency::Memory;
 use tollgate_query::throttle::Peer;
 use tollgate_query::{Context, Desk, EventCounts, PartitionState};
-use tollgate_store::lake::{Lake, Objects};
+use tollgate_store::lake::{Lake, LakeError, Objects};
 use tollgate_store::ledger::SqliteLedger;
 use tollgate_store::rollup::{OpenMinutes, Rollups};
 
@@ -50,6 +50,8 @@ pub(crate) struct Parts<S> {
     pub(crate) partitions: u16,
     /// How far each partition is.
     pub(crate) states: Box<dyn Fn() -> Vec<PartitionState> + Send + Sync>,
+    /// Hears of damaged files.
+    pub(crate) damaged: Box<dyn Fn(&LakeError) + Send + Sync>,
     pub(crate) edge: Arc<Mutex<Option<RunningEdge>>>,
     pub(crate) clock: Clock,
     /// What cursors are made with, in every process over the same data.
@@ -82,6 +84,7 @@ pub(crate) fn router(parts: Parts<impl Status>) -> axum::Router {
         node: Arc::new(NodeView {
             status: parts.status,
             states: parts.states,
+            damaged: parts.damaged,
             edge: parts.edge,
             clock: parts.clock,
         }),
@@ -127,6 +130,7 @@ pub(crate) async fn serve(listener: TcpListener, router: axum::Router) {
 struct NodeView<S> {
     status: S,
     states: Box<dyn Fn() -> Vec<PartitionState> + Send + Sync>,
+    damaged: Box<dyn Fn(&LakeError) + Send + Sync>,
     edge: Arc<Mutex<Option<RunningEdge>>>,
     clock: Clock,
 }
@@ -160,6 +164,10 @@ impl<S: Status> tollgate_query::Node for NodeView<S> {
                 .collect(),
             unrecorded: counters.refused_for(Refusal::Unrecorded),
         }
+    }
+
+    fn damaged(&self, error: &LakeError) {
+        (self.damaged)(error);
     }
 
     fn now(&self) -> Millis {

@@ -34,6 +34,7 @@ pub(crate) mod first_key;
 pub(crate) mod follow;
 mod noted;
 pub(crate) mod snapshot;
+pub(crate) mod zones;
 
 use answers::AnswerBook;
 use diff::Differs;
@@ -490,3 +491,6 @@ fn later(last: Option<Tick>, tick: Tick) -> Tick {
         at: last.at.max(tick.at),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,17 +12,14 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
-use tollgate_click::facts::Ack;
 use tollgate_click::record::Tick;
 use tollgate_click::{Millis, Record};
-use tollgate_collect::{
-    ClientOptions, Clock, Counters, Edge, EdgeOptions, Limits, ListenerOptions, LogHandle,
-    Readiness, RunningEdge, Timeouts, TlsFiles, Wiring,
-};
+use tollgate_collect::{Clock, Counters, Readiness, RunningEdge, Wiring};
 use tollgate_log::{
-    Append, Cursor, Durability, Health, Log, NewRecord, OpenError, Options, Partition, Reader,
-    RealDisk, SegmentLog,
+    Append, Cursor, Durability, Log, NewRecord, OpenError, Options, Partition, Reader, RealDisk,
+    SegmentLog,
 };
+use tollgate_store::lake::LakeError;
 use tollgate_store::ledger::{Ledger, SqliteLedger};
 
 use crate::api;
@@ -38,6 +35,7 @@ use crate::worker::{
     Stores, Worker,
 };
 
+mod edge;
 mod keeper;
 pub(crate) mod reading;
 mod status;
@@ -71,7 +69,6 @@ pub(crate) struct Node {
     first_key: Option<String>,
     log: Arc<SegmentLog>,
     worker: Option<RunningWorker>,
-    progress: Option<Progress>,
     stopping: watch::Sender<bool>,
     reload: Arc<Notify>,
     heart: JoinHandle<()>,
@@ -110,7 +107,6 @@ impl Node {
         let status = ground.status(edge.clone(), readiness);
         let router = ground.router(status, desk, edge.clone(), clock.clone())?;
         let (log, worker) = (ground.log.clone(), ground.worker.take());
-        let progress = ground.progress.clone();
         let keeper = Keeper {
             sequencer: ground.sequencer,
             submissions,
@@ -124,7 +120,7 @@ impl Node {
             ticked_ms,
             faults: ground.faults,
             reload: reload.clone(),
-            progress: progress.clone(),
+            progress: ground.progress,
         };
         Ok(Node {
             edge,
@@ -133,7 +129,6 @@ impl Node {
             first_key,
             log,
             worker,
-            progress,
             heart: tokio::spawn(heart.run(until(stopped.clone()))),
             keeper: tokio::spawn(keeper.run(until(stopped))),
             api: tokio::spawn(api::serve(listener, router)),
@@ -166,12 +161,6 @@ impl Node {
     /// Up to where the log is durable: all that has a receipt by now stands before.
     pub(crate) fn durable(&self) -> Cursor {
         self.log.durable()
-    }
-
-    /// How far the worker is; none without the role.
-    #[allow(dead_code, reason = "the query service and the demo ask")]
-    pub(crate) fn progress(&self) -> Option<&Progress> {
-        self.progress.as_ref()
     }
 
     /// Reads files and certificates again now.
@@ -263,7 +252,7 @@ impl Ground {
     }
 
     fn start_edge(&self, config: &Config, clock: Clock) -> anyhow::Result<RunningEdge> {
-        start_edge(config, &self.dir, &self.log, self.wiring.clone(), clock)
+        edge::start(config, &self.dir, &self.log, self.wiring.clone(), clock)
     }
 
     /// The time of the newest tick as the parts of a node share it; 0 when none is written here.
@@ -310,6 +299,7 @@ impl Ground {
             ledger: self.dir.ledger(),
             partitions: self.partitions,
             states: api::states_of(self.progress.clone()),
+            damaged: tell_damage(self.progress.clone()),
             edge,
             clock,
             cursor_secret: self.dir.cursor_secret()?,
@@ -334,6 +324,15 @@ impl Ground {
 
 fn held<T>(shared: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Has the worker make a damaged file again, if there is one.
+fn tell_damage(progress: Option<Progress>) -> Box<dyn Fn(&LakeError) + Send + Sync> {
+    Box::new(move |error| {
+        if let Some(progress) = &progress {
+            progress.damaged(error);
+        }
+    })
 }
 
 /// Resolves when the node stops, or is gone.
@@ -491,92 +490,4 @@ fn refuse_log(dir: &DataDir, error: OpenError) -> anyhow::Error {
         )),
         other => anyhow::Error::new(other),
     }
-}
-
-fn start_edge(
-    config: &Config,
-    dir: &DataDir,
-    log: &Arc<SegmentLog>,
-    wiring: Arc<Wiring>,
-    clock: Clock,
-) -> anyhow::Result<RunningEdge> {
-    let (appenders, health) = (log.clone(), log.clone());
-    let handle = LogHandle::new(move || appenders.appender(), move || log_fault(&health));
-    Ok(Edge::start(
-        edge_options(config, dir)?,
-        wiring,
-        handle,
-        clock,
-    )?)
-}
-
-fn log_fault(log: &SegmentLog) -> Result<(), String> {
-    match log.health() {
-        Health::Writable => Ok(()),
-        Health::Full => Err("the disk is full".to_owned()),
-        Health::Fenced(why) => Err(format!("it cannot write: {why}")),
-        Health::Closed => Err("it is closed".to_owned()),
-    }
-}
-
-fn edge_options(config: &Config, dir: &DataDir) -> anyhow::Result<EdgeOptions> {
-    let edge = &config.edge;
-    let tls = edge.tls.as_ref();
-    let files = tls.map(|(certificate, key)| TlsFiles {
-        certificate: certificate.clone(),
-        key: key.clone(),
-    });
-    let plain = edge
-        .listen
-        .iter()
-        .map(|address| ListenerOptions::plain(*address));
-    let proxy = edge.proxy_listen.iter().map(|address| ListenerOptions {
-        proxy_protocol: true,
-        ..ListenerOptions::plain(*address)
-    });
-    let secure = edge.tls_listen.iter().map(|address| ListenerOptions {
-        tls: files.clone(),
-        ..ListenerOptions::plain(*address)
-    });
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    Ok(EdgeOptions {
-        edge: config.node.edge,
-        partitions: config.node.partitions,
-        ack: if config.log.sync { Ack::Local } else { Ack::Os },
-        threads: if edge.threads == 0 {
-            processors
-        } else {
-            edge.threads
-        },
-        listeners: plain.chain(proxy).chain(secure).collect(),
-        clients: ClientOptions {
-            trusted_proxies: edge.trusted_proxies.clone(),
-            forwarded: edge.forwarded_header,
-            country_header: edge.country_header.clone(),
-        },
-        pseudonyms: dir.pseudonyms()?,
-        limits: Limits {
-            connections_max: edge.limits.connections,
-            connections_per_ip_max: edge.limits.connections_per_address,
-            h2_streams_max: edge.limits.h2_streams,
-            h2_resets_max: edge.limits.h2_resets,
-            batches_max: edge.limits.batches,
-            event_age_ms_max: millis(edge.limits.event_age),
-            quarantine_samples: edge.limits.quarantine_samples,
-            window_s_max: u32::try_from(config.link.window_max.as_secs())
-                .unwrap_or(tollgate_click::limits::WINDOW_MAX_S),
-        },
-        timeouts: Timeouts {
-            first_byte: edge.timeouts.first_byte,
-            head: edge.timeouts.head,
-            body: edge.timeouts.body,
-            idle: edge.timeouts.idle,
-            write: edge.timeouts.write,
-            drain_delay: edge.timeouts.drain_delay,
-        },
-    })
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

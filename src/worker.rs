@@ -19,7 +19,9 @@ mod pace;
 mod partition;
 mod patience;
 mod place;
+mod posting;
 mod progress;
+mod repair;
 mod run;
 mod snapshots;
 
@@ -27,8 +29,7 @@ pub(crate) use begin::{Identity, SNAPSHOT_ORDINALS, Stores};
 pub(crate) use follow::{Follower, Seen, untouched};
 pub(crate) use heart::{Faults, Heart, Part, check_start};
 pub(crate) use patience::{GaveUp, Patience};
-#[allow(unused_imports, reason = "the query service comes next")]
-pub(crate) use progress::{Applied, PartitionView, Progress};
+pub(crate) use progress::{PartitionView, Progress};
 pub(crate) use run::{RunningWorker, Worker};
 
 #[cfg(test)]

@@ -19,6 +19,8 @@ mod calls;
 mod clock;
 #[path = "cli/config.rs"]
 mod config;
+#[path = "cli/damage.rs"]
+mod damage;
 #[path = "cli/data.rs"]
 mod data;
 #[path = "cli/doctor.rs"]

@@ -3,6 +3,8 @@
 //! A figure means something beside another one of the same run only: machines differ, and one
 //! machine differs from hour to hour.
 
+use std::path::{Path, PathBuf};
+
 use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 
@@ -32,9 +34,14 @@ pub(crate) struct Args {
     /// Sizes so small that only the program is tried, not the machine.
     #[arg(long)]
     quick: bool,
-    /// Clicks that `commit`, `restart` and `recount` are given.
+    /// Clicks that `commit`, `restart` and `recount` are given; fewer when making them takes two
+    /// minutes.
     #[arg(long, value_name = "N")]
     clicks: Option<u64>,
+    /// Keeps the log that `commit`, `restart` and `recount` are given in this folder, and takes
+    /// it from there the next time.
+    #[arg(long, value_name = "DIR")]
+    keep_log: Option<PathBuf>,
     /// Nonces that are live when `apply` is timed.
     #[arg(long, value_name = "N")]
     live: Option<u64>,
@@ -76,7 +83,8 @@ struct Sizes {
     shape: Shape,
     live: u64,
     timed: u64,
-    logged: u64,
+    /// Clicks in the logs of `commit`, `restart` and `recount`.
+    logged: [u64; 3],
     http: http::Size,
     seed: u64,
 }
@@ -91,10 +99,11 @@ impl Sizes {
                 Shape::USUAL
             }
         };
-        let [live, timed, logged] = if args.quick {
-            [3_000, 2_000, 3_000]
+        let ([live, timed], logged) = if args.quick {
+            ([3_000, 2_000], [3_000; 3])
         } else {
-            [10_000_000, 4_000_000, 5_000_000]
+            let logged = [5_000_000, 10_000_000, 50_000_000];
+            ([10_000_000, 4_000_000], logged)
         };
         let [rate, calm_rate, seconds] = if args.quick {
             [500, 300, 1]
@@ -105,7 +114,7 @@ impl Sizes {
             shape,
             live: args.live.unwrap_or(live),
             timed,
-            logged: args.clicks.unwrap_or(logged),
+            logged: args.clicks.map_or(logged, |clicks| [clicks; 3]),
             http: http::Size {
                 shape,
                 rate: args.rate.unwrap_or(rate),
@@ -128,7 +137,7 @@ pub(crate) fn run(args: Args, global: &Global) -> anyhow::Result<Exit> {
     for part in parts {
         let name = name(*part);
         output::note(format_args!("measuring {name}"));
-        figures.insert(name, measure(*part, sizes)?);
+        figures.insert(name, measure(*part, sizes, args.keep_log.as_deref())?);
     }
     let told = json!({ "machine": machine(), "sizes": told(sizes), "figures": figures });
     if global.json {
@@ -139,8 +148,15 @@ pub(crate) fn run(args: Args, global: &Global) -> anyhow::Result<Exit> {
     Ok(Exit::Fine)
 }
 
-fn measure(part: Part, sizes: Sizes) -> anyhow::Result<Value> {
+fn measure(part: Part, sizes: Sizes, kept: Option<&Path>) -> anyhow::Result<Value> {
     let Sizes { shape, seed, .. } = sizes;
+    let [committed, restarted, recounted] = sizes.logged;
+    let log = |clicks| log::Wanted {
+        shape,
+        clicks,
+        seed,
+        kept,
+    };
     Ok(match part {
         Part::Apply => {
             let size = apply::Size {
@@ -150,10 +166,10 @@ fn measure(part: Part, sizes: Sizes) -> anyhow::Result<Value> {
             };
             serde_json::to_value(apply::run(size, seed)?)?
         }
-        Part::Commit => serde_json::to_value(worker::commit(shape, sizes.logged, seed)?)?,
+        Part::Commit => serde_json::to_value(worker::commit(&log(committed))?)?,
         Part::Http => serde_json::to_value(http::run(sizes.http, seed)?)?,
-        Part::Restart => serde_json::to_value(worker::restart(shape, sizes.logged, seed)?)?,
-        Part::Recount => serde_json::to_value(recount::run(shape, sizes.logged, seed)?)?,
+        Part::Restart => serde_json::to_value(worker::restart(&log(restarted))?)?,
+        Part::Recount => serde_json::to_value(recount::run(&log(recounted))?)?,
         Part::Flat => serde_json::to_value(flat::run(sizes)?)?,
     })
 }
@@ -234,7 +250,7 @@ mod tests {
             shape,
             live: 3_000,
             timed: 2_000,
-            logged: 1_000,
+            logged: [1_000; 3],
             http: http::Size {
                 shape,
                 rate: 400,
@@ -244,7 +260,7 @@ mod tests {
             seed: 5,
         };
         for part in Part::value_variants() {
-            let figures = measure(*part, sizes).unwrap();
+            let figures = measure(*part, sizes, None).unwrap();
             let figures = figures.as_object().unwrap();
             assert!(!figures.is_empty(), "{part:?}");
             for (name, figure) in figures {

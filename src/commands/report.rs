@@ -102,8 +102,8 @@ pub(crate) fn of_data_dir(
         see_last_receipts(&log)?;
     }
     let bar = bar(log.durable(), global);
-    let recount = recount::run(&log, question, |cursor, records| {
-        bar.set_position(cursor.position);
+    let recount = recount::run(&log, question, |position, records| {
+        bar.set_position(position);
         bar.set_message(format!("{records} records"));
     });
     bar.finish_and_clear();

@@ -8,14 +8,15 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc};
 use tokio::time::MissedTickBehavior;
-use tollgate_click::Millis;
 use tollgate_click::record::Tick;
+use tollgate_click::{Actor, Millis};
 use tollgate_collect::Clock;
 use tollgate_log::{Cursor, SegmentInfo, SegmentLog};
+use tollgate_query::Standing;
 
 use crate::control::desk::{self, Submission};
 use crate::control::files::{Files, Look};
-use crate::control::{OfferError, Sequencer, snapshot};
+use crate::control::{OfferError, Sequencer, Who, snapshot, zones};
 use crate::data_dir::DataDir;
 use crate::worker::{Faults, Part, Progress};
 
@@ -29,6 +30,9 @@ const SNAPSHOT: Duration = Duration::from_secs(5);
 
 /// How often old segments are looked for.
 const RETENTION: Duration = Duration::from_secs(600);
+
+/// How often old offsets of zones are looked for; they are renewed a year before they end.
+const ZONES: Duration = Duration::from_secs(3600);
 
 /// The one task that writes control records.
 pub(super) struct Keeper {
@@ -58,6 +62,7 @@ impl Keeper {
         let mut stopped = std::pin::pin!(stopped);
         let mut seen = self.taken.clone();
         let (mut kept, mut pruned) = (Instant::now(), Instant::now());
+        let mut zones = None::<Instant>;
         let mut looks = tokio::time::interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -79,6 +84,9 @@ impl Keeper {
             }
             if kept.elapsed() >= SNAPSHOT {
                 kept = self.keep();
+            }
+            if zones.is_none_or(|at| at.elapsed() >= ZONES) {
+                zones = self.renew_zones().await;
             }
             if pruned.elapsed() >= RETENTION {
                 pruned = Instant::now();
@@ -115,6 +123,31 @@ impl Keeper {
             }
         }
         true
+    }
+
+    /// Renews the offsets of zones that are old; the time when none was left.
+    async fn renew_zones(&mut self) -> Option<Instant> {
+        let decision = |standing: &Standing, now| Ok(zones::renewals(standing, now));
+        let operator = Who {
+            by: Actor(0),
+            request: None,
+        };
+        let now = self.clock.now();
+        match self
+            .sequencer
+            .decide(Box::new(decision), operator, now)
+            .await
+        {
+            Ok(renewed) if renewed.is_empty() => Some(Instant::now()),
+            Ok(renewed) => {
+                tracing::info!(campaigns = renewed.len(), "offsets of zones were renewed");
+                None
+            }
+            Err(error) => {
+                tracing::error!(%error, "offsets of zones wait for the log");
+                Some(Instant::now())
+            }
+        }
     }
 
     /// Keeps a snapshot; failing costs nothing but time at the next start.

@@ -79,6 +79,7 @@ impl ReadingNode {
             ledger: looks.dir.ledger(),
             partitions,
             states: Box::new(move || held(&states).partitions.clone()),
+            damaged: Box::new(|_| {}), // its worker meets the damage itself
             edge: Arc::default(),
             clock: Clock::system(),
             cursor_secret: looks.dir.known_cursor_secret()?,

@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 use tollgate_collect::{Readiness, RunningEdge, metrics};
 use tollgate_log::SegmentLog;
 
-use super::{held, log_fault};
+use super::edge::log_fault;
+use super::held;
 use crate::api::Status;
 use crate::worker::{Faults, Part, PartitionView, Progress};
 

@@ -40,10 +40,11 @@ impl Batch {
         self.items.clear();
     }
 
-    /// Takes a copy of a record.
-    pub(super) fn push(&mut self, record: &RecordRef<'_>) {
+    /// Takes a copy of a record; of its personal part only if somebody will read it.
+    pub(super) fn push(&mut self, record: &RecordRef<'_>, wants_personal: bool) {
         let facts = self.copy(record.facts);
-        let personal = record.personal.map(|personal| self.copy(personal));
+        let personal = record.personal.filter(|_| wants_personal);
+        let personal = personal.map(|personal| self.copy(personal));
         self.items.push(Item {
             facts,
             personal,

@@ -44,7 +44,7 @@ pub(crate) struct Identity<'a> {
     pub(crate) partitions: u16,
 }
 
-impl<R> Worker<R> {
+impl<R: Read> Worker<R> {
     /// Takes the leases and opens the stores. A partition whose stores are not sound is stopped
     /// from the beginning; the others go on.
     pub(crate) fn begin<L: Log<Reader = R>>(
@@ -62,11 +62,7 @@ impl<R> Worker<R> {
             ..log.durable()
         };
         // One epoch for all: one tick serves them all.
-        let newest = match books.newest_epoch(&all, patience) {
-            Ok(newest) => newest,
-            Err(Trouble::GaveUp) => return Err(GaveUp.into()),
-            Err(Trouble::Halt(_)) => 0, // each partition says it for itself
-        };
+        let newest = books.newest_epoch(&all, patience)?;
         let epoch_above = newest.max(who.epoch_above);
         let mut slots = Vec::with_capacity(all.len());
         let mut epoch = 0;
@@ -89,8 +85,11 @@ impl<R> Worker<R> {
             });
         }
         let progress = Progress::new(all.iter().copied(), start);
-        let reader = reader(log, &all, &mut slots)?;
-        let keeping = Keeping::start(stores.objects).map_err(Unfit::Thread)?;
+        let mut reader = reader(log, &all, &mut slots)?;
+        if !stores.lake {
+            reader.skip_personal();
+        }
+        let keeping = Keeping::start(stores.objects.clone()).map_err(Unfit::Thread)?;
         for slot in &slots {
             if let Slot::Runs(partition, _) = slot {
                 progress.opened(partition.partition(), partition.open_minutes());
@@ -110,6 +109,8 @@ impl<R> Worker<R> {
             rooted: None,
             keeping,
             snapshot_ordinals: stores.snapshot_ordinals,
+            keeps_lake: stores.lake,
+            objects: stores.objects,
         })
     }
 }

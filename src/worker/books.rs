@@ -75,16 +75,21 @@ impl Books {
         }
     }
 
-    /// The newest epoch of any lease.
+    /// The newest epoch of any lease that can be read; whoever needs another one will say so.
     pub(super) fn newest_epoch(
         &mut self,
         partitions: &[PartitionId],
         patience: &mut dyn Patience,
-    ) -> Result<u64, Trouble> {
-        self.call(patience, |ledger| {
-            let mut epochs = partitions.iter().map(|one| Ok(ledger.lease(*one)?.epoch));
-            epochs.try_fold(0, |newest, epoch| epoch.map(|epoch: u64| epoch.max(newest)))
-        })
+    ) -> Result<u64, GaveUp> {
+        let mut newest = 0;
+        for partition in partitions {
+            match self.call(patience, |ledger| ledger.lease(*partition)) {
+                Ok(lease) => newest = newest.max(lease.epoch),
+                Err(Trouble::GaveUp) => return Err(GaveUp),
+                Err(Trouble::Halt(_)) => {}
+            }
+        }
+        Ok(newest)
     }
 
     /// Takes a partition's lease, with an epoch above that one.

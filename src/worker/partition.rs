@@ -1,30 +1,22 @@
 //! One partition: its state, and what its records come to in each store.
 
-use tollgate_click::control::{Money, Payment};
-use tollgate_click::{AdvertiserId, ControlNumber, Millis, Minute, Ordinal, Outcome, PartitionId};
+use tollgate_click::control::Payment;
+use tollgate_click::{AdvertiserId, ControlNumber, Millis, Ordinal, Outcome, PartitionId};
 use tollgate_log::Cursor;
 use tollgate_process::{
     Class, Effect, Effects, Ending, Incoming, Kind, NotApplied, State, apply_all,
 };
 use tollgate_store::lake::{Cut, Event, Hour, LakeError, LakeRow, LakeWriter, RuleHit};
-use tollgate_store::ledger::minute::{self, MinutePosting, Payer, Span};
-use tollgate_store::ledger::{CommitRequest, Posting, Watermark};
-use tollgate_store::rollup::{Day, OpenMinutes, RollupWriter};
+use tollgate_store::ledger::Watermark;
+use tollgate_store::ledger::minute::Payer;
+use tollgate_store::rollup::{Day, Month, OpenMinutes, RollupWriter};
 
 use super::batch::{Batch, Taken};
 use super::pace::Pace;
 use super::patience::{GaveUp, Patience};
-use super::place;
+use super::posting::Postings;
 use super::progress::PartitionView;
 use super::snapshots::Keepsake;
-
-/// Records after which the open minute is posted although its minute goes on: a posting has at
-/// most two lines a click and some for currencies, which must stay below the ledger's limit.
-const LEDGER_ORDINALS_MAX: u64 = 400_000;
-const _: () = {
-    let lines = 2 * LEDGER_ORDINALS_MAX + 26 * 26 * 26;
-    assert!(lines <= tollgate_store::ledger::posting::LINES_MAX as u64);
-};
 
 /// Records after which the lake is cut: some 30 MB of rows a partition.
 const LAKE_ORDINALS_MAX: u64 = 32_768;
@@ -52,13 +44,7 @@ pub(super) struct PartitionWorker {
     cursor: Cursor,
     /// Of the lease.
     epoch: u64,
-    /// What was billed since the last commit.
-    minute: MinutePosting,
-    /// The last record that a commit accounts for, done or due.
-    closed: Ordinal,
-    due: Vec<CommitRequest>,
-    /// As the ledger has it.
-    posted: (Ordinal, Minute),
+    postings: Postings,
     /// None where no lake is kept.
     lake: Option<LakeWriter>,
     lake_pace: Pace,
@@ -70,6 +56,8 @@ pub(super) struct PartitionWorker {
     told: Vec<Effects>,
     /// Ordinal and clock of the last state that was handed over to be kept.
     kept: (Ordinal, Millis),
+    /// Months of the rollups that are not folded; none when that must be looked for.
+    to_fold: Option<Vec<Month>>,
     halt: Option<String>,
 }
 
@@ -91,10 +79,7 @@ impl PartitionWorker {
             from: begin.from,
             cursor: begin.from,
             epoch: begin.epoch,
-            minute: MinutePosting::new(),
-            closed: begin.watermark.ordinal,
-            due: Vec::new(),
-            posted: (begin.watermark.ordinal, begin.watermark.closed_before),
+            postings: Postings::new(partition, begin.epoch, &begin.watermark),
             lake_pace: Pace::new(
                 partition,
                 20_000,
@@ -115,6 +100,7 @@ impl PartitionWorker {
             told: Vec::new(),
             kept: (begin.state.ordinal(), begin.state.clock()),
             state: begin.state,
+            to_fold: None,
             halt: None,
         }
     }
@@ -225,13 +211,13 @@ impl PartitionWorker {
                 self.keep_record(ordinal, facts)?;
             }
         }
-        match effects.effect.money_to_post() {
-            Some(money) => self.post_money(ordinal, money),
-            None => {
-                self.close(ordinal, before);
-                Ok(())
-            }
-        }
+        let Some(money) = effects.effect.money_to_post() else {
+            let at = (&self.state, self.cursor);
+            self.postings.close(ordinal, before, at);
+            return Ok(());
+        };
+        let (payer, at) = (self.payer(money.advertiser), (&self.state, self.cursor));
+        self.postings.post_money((ordinal, money), payer, at)
     }
 
     /// A click or an impression.
@@ -247,13 +233,12 @@ impl PartitionWorker {
             Kind::Click => Event::Click,
             Kind::Impression => Event::Impression,
         };
-        if ordinal > self.closed {
+        if self.postings.wants(ordinal) {
             let payer = match judgement.outcome {
                 Outcome::Billed => self.payer(facts.advertiser),
                 _ => Payer::Credit, // it pays nothing
             };
-            let counted = self.minute.count(facts, &judgement, payer);
-            counted.map_err(|error| error.to_string())?;
+            self.postings.count(facts, &judgement, payer)?;
         }
         if ordinal > self.rollup_pace.after() {
             let counted = self.rollup.count(event, facts, &judgement, reason);
@@ -263,15 +248,7 @@ impl PartitionWorker {
         if let Some(lake) = &mut self.lake
             && ordinal > self.lake_pace.after()
         {
-            self.hits.clear();
-            self.hits.extend(ending.hits.iter().map(|rule| RuleHit {
-                rule: rule.name,
-                version: rule.version,
-                class: match rule.class {
-                    Class::Givt => "givt",
-                    Class::Sivt => "sivt",
-                },
-            }));
+            hits_of(ending, &mut self.hits);
             let row = LakeRow {
                 event,
                 facts,
@@ -305,80 +282,9 @@ impl PartitionWorker {
         }
     }
 
-    /// Posts an accepted money command at once, and before it what the clicks so far come to: the
-    /// ledger goes in the order of the log.
-    fn post_money(&mut self, ordinal: Ordinal, money: &Money) -> Result<(), String> {
-        if ordinal <= self.closed {
-            return Ok(());
-        }
-        let minute = self.state.clock().minute();
-        let payer = self.payer(money.advertiser);
-        let at = self.span(minute, ordinal, ordinal);
-        let posting = minute::of_money(money, payer, at).map_err(|error| error.to_string())?;
-        self.commit(ordinal, Ordinal(ordinal.0 - 1), minute, Some(posting));
-        Ok(())
-    }
-
-    /// Closes the ledger's minute if this record ends it.
-    fn close(&mut self, ordinal: Ordinal, before: Millis) {
-        if ordinal <= self.closed {
-            return;
-        }
-        let (was, is) = (before.minute(), self.state.clock().minute());
-        if is > was {
-            // The tick belongs to the minute that it opens.
-            self.commit(ordinal, Ordinal(ordinal.0 - 1), was, None);
-        } else if ordinal.0 - self.closed.0 >= LEDGER_ORDINALS_MAX {
-            self.commit(ordinal, ordinal, was, None);
-        }
-    }
-
-    /// Makes a commit due: the clicks up to `last`, whose minute is `minute`, and a command.
-    fn commit(
-        &mut self,
-        through: Ordinal,
-        last: Ordinal,
-        minute: Minute,
-        command: Option<Posting>,
-    ) {
-        let span = self.span(minute, Ordinal(self.closed.0 + 1), last);
-        self.due.push(CommitRequest {
-            partition: self.partition(),
-            epoch: self.epoch,
-            after: self.closed,
-            through,
-            cursor: place::of(self.cursor),
-            closed_before: self.state.clock().minute(),
-            postings: self.minute.take(span).into_iter().chain(command).collect(),
-        });
-        self.closed = through;
-    }
-
-    fn span(&self, minute: Minute, first: Ordinal, last: Ordinal) -> Span {
-        Span {
-            minute,
-            first,
-            last,
-            apply_version: self.state.version() as u32,
-        }
-    }
-
-    /// What is to be committed next.
-    pub(super) fn due(&self) -> Option<&CommitRequest> {
-        self.due.first()
-    }
-
-    /// The ledger has it.
-    pub(super) fn committed(&mut self) {
-        if !self.due.is_empty() {
-            let done = self.due.remove(0);
-            self.posted = (done.through, done.closed_before);
-        }
-    }
-
-    /// Nothing more is committed: the partition has stopped, and what was due comes back by replay.
-    pub(super) fn forget_due(&mut self) {
-        self.due.clear();
+    /// What is to be committed.
+    pub(super) fn postings(&mut self) -> &mut Postings {
+        &mut self.postings
     }
 
     /// Cuts the stores whose turn it is. A disk that says no is asked again; meanwhile nothing is
@@ -431,7 +337,8 @@ impl PartitionWorker {
         }
     }
 
-    /// Merges the files of one unit of time that is over; false when there is none.
+    /// Merges the files of one unit of time that is over, or folds a month; false when there is
+    /// none.
     pub(super) fn merge_one(&mut self) -> Result<bool, LakeError> {
         let over = self.state.clock().0.saturating_sub(MERGE_DELAY_MS);
         let is_over = |number: u32, each_ms: u64| (u64::from(number) + 1) * each_ms <= over;
@@ -441,11 +348,20 @@ impl PartitionWorker {
                 return lake.merge(hour).map(|()| true);
             }
         }
-        let days = self.rollup.unmerged().into_iter();
-        if let Some(day) = days.into_iter().find(|Day(day)| is_over(*day, DAY_MS)) {
+        let mut days = self.rollup.unmerged().into_iter();
+        if let Some(day) = days.find(|Day(day)| is_over(*day, DAY_MS)) {
+            self.to_fold = None;
             return self.rollup.merge(day).map(|()| true);
         }
-        Ok(false)
+        // Once after each merged day, and after a start.
+        let to_fold = match &mut self.to_fold {
+            Some(months) => months,
+            None => self.to_fold.insert(self.rollup.unfolded()?),
+        };
+        match to_fold.pop() {
+            Some(month) => self.rollup.fold(month).map(|()| true),
+            None => Ok(false),
+        }
     }
 
     /// What reports see beside the files.
@@ -474,7 +390,7 @@ impl PartitionWorker {
     /// What is kept. A record that halts leaves the state as it was, so the state always is the
     /// one behind the cursor.
     pub(super) fn keepsake(&self) -> Keepsake {
-        let lowest = self.posted.0.min(self.rollup.through());
+        let lowest = self.postings.posted().0.min(self.rollup.through());
         let lake = self.lake.as_ref().map(LakeWriter::through);
         Keepsake {
             state: self.state.clone(),
@@ -490,7 +406,7 @@ impl PartitionWorker {
 
     /// How far it is.
     pub(super) fn view(&self) -> PartitionView {
-        let (posted, closed_before) = self.posted;
+        let (posted, closed_before) = self.postings.posted();
         PartitionView {
             partition: self.partition(),
             clock: self.state.clock(),
@@ -505,6 +421,19 @@ impl PartitionWorker {
             halt: self.halt.clone(),
         }
     }
+}
+
+/// The rules that hit, as the lake keeps them.
+pub(super) fn hits_of(ending: &Ending, hits: &mut Vec<RuleHit<'static>>) {
+    hits.clear();
+    hits.extend(ending.hits.iter().map(|rule| RuleHit {
+        rule: rule.name,
+        version: rule.version,
+        class: match rule.class {
+            Class::Givt => "givt",
+            Class::Sivt => "sivt",
+        },
+    }));
 }
 
 /// A repeat has taken effect before.

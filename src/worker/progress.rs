@@ -1,11 +1,12 @@
 //! How far the worker is: for those who wait for it, and for those who tell it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 use tollgate_click::{ControlNumber, Millis, Minute, Ordinal, PartitionId};
 use tollgate_log::Cursor;
+use tollgate_store::lake::LakeError;
 use tollgate_store::rollup::OpenMinutes;
 
 /// Refusals of changes that are kept for those who ask; the oldest go first. Who asks has just
@@ -18,9 +19,10 @@ pub(crate) struct Progress(Arc<Shared>);
 
 struct Shared {
     partitions: Vec<Mutex<Partition>>,
-    applied: watch::Sender<Cursor>,
     /// Counts the times that a partition has got on with changes or has stopped.
     news: watch::Sender<u64>,
+    /// Files that somebody has found damaged and that wait to be made again.
+    damaged: Mutex<BTreeSet<String>>,
 }
 
 struct Partition {
@@ -67,7 +69,6 @@ pub(crate) struct Applied {
     pub(crate) reason: Option<String>,
 }
 
-#[allow(dead_code, reason = "the query service asks")]
 impl Progress {
     /// Nothing was done yet in any of `partitions`.
     pub(crate) fn new(partitions: impl IntoIterator<Item = PartitionId>, from: Cursor) -> Progress {
@@ -82,15 +83,9 @@ impl Progress {
         };
         Progress(Arc::new(Shared {
             partitions: partitions.into_iter().map(fresh).collect(),
-            applied: watch::Sender::new(from),
             news: watch::Sender::new(0),
+            damaged: Mutex::default(),
         }))
-    }
-
-    /// Up to where the log was applied, in every partition that has not stopped. It moves with
-    /// each batch, and what was applied is visible in reports of this process.
-    pub(crate) fn applied(&self) -> watch::Receiver<Cursor> {
-        self.0.applied.subscribe()
     }
 
     /// How far each partition is, in their order.
@@ -113,6 +108,18 @@ impl Progress {
         partitions
             .filter_map(|one| Some((one.view.partition, one.open.clone()?)))
             .collect()
+    }
+
+    /// A file of the lake or the rollups is damaged or missing: it will be made again from the log.
+    pub(crate) fn damaged(&self, error: &LakeError) {
+        if let LakeError::Corrupt { name, .. } | LakeError::Missing { name } = error {
+            let mut damaged = self
+                .0
+                .damaged
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            damaged.insert(name.clone());
+        }
     }
 
     /// From where the log must be kept: a restart, and a partition that has stopped, read on from
@@ -167,6 +174,16 @@ impl Progress {
 
 /// The worker's own calls.
 impl Progress {
+    /// A file to be made again.
+    pub(super) fn next_damaged(&self) -> Option<String> {
+        let mut damaged = self
+            .0
+            .damaged
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        damaged.pop_first()
+    }
+
     /// Reports may look here for what is not in files.
     pub(super) fn opened(&self, partition: PartitionId, open: OpenMinutes) {
         if let Some(mut one) = self.of(partition) {
@@ -206,11 +223,6 @@ impl Progress {
         if let Some(mut one) = self.of(partition) {
             one.needed = from;
         }
-    }
-
-    /// All partitions that go on have applied the log up to here.
-    pub(super) fn reached(&self, cursor: Cursor) {
-        self.0.applied.send_replace(cursor);
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tollgate_log::{Cursor, Partition, Read, ReadBudget, ReadError, RecordRef, SegmentLog};
+use tollgate_store::lake::Objects;
 use tollgate_store::ledger::{Hour, Lease, Publication};
 
 use super::batch::Batch;
@@ -15,7 +16,14 @@ use super::partition::PartitionWorker;
 use super::patience::{GaveUp, Patience};
 use super::progress::{PartitionView, Progress};
 use super::snapshots::Keeping;
-use super::{Faults, Part};
+use super::{Faults, Part, repair};
+
+/// Records that are read at once: some hundreds for each partition, which stay in the processor's
+/// cache from the log to the stores.
+const BUDGET: ReadBudget = ReadBudget {
+    records_max: 8_192,
+    bytes_max: 4 << 20,
+};
 
 /// How often reports are shown what is new: well within the second that is promised.
 const PUBLISH: Duration = Duration::from_millis(250);
@@ -50,6 +58,8 @@ pub(crate) struct Worker<R> {
     pub(super) rooted: Option<Hour>,
     pub(super) keeping: Keeping,
     pub(super) snapshot_ordinals: u64,
+    pub(super) keeps_lake: bool,
+    pub(super) objects: Arc<dyn Objects>,
 }
 
 /// A partition that runs, or one that could not be begun.
@@ -79,9 +89,8 @@ impl<R: Read> Worker<R> {
     }
 
     /// Does everything that is durable, and ends: for benchmarks and rebuilding.
-    #[allow(dead_code, reason = "the benchmarks call it")]
     pub(crate) fn catch_up(&mut self, patience: &mut dyn Patience) -> Result<(), GaveUp> {
-        while !self.step(ReadBudget::default(), patience)?.at_end {}
+        while !self.step(BUDGET, patience)?.at_end {}
         self.finish();
         Ok(())
     }
@@ -95,10 +104,10 @@ impl<R: Read> Worker<R> {
     ) -> Result<Step, GaveUp> {
         self.batches.resize_with(self.slots.len(), Batch::default);
         self.batches.iter_mut().for_each(Batch::clear);
-        let batches = &mut self.batches;
-        let read = self
-            .reader
-            .read(budget, &mut |record| hand_out(batches, &record));
+        let (batches, wants_personal) = (&mut self.batches, self.keeps_lake);
+        let read = self.reader.read(budget, &mut |record| {
+            hand_out(batches, &record, wants_personal);
+        });
         for (slot, batch) in self.slots.iter_mut().zip(&self.batches) {
             if let Slot::Runs(partition, _) = slot {
                 partition.take_all(batch, patience)?;
@@ -113,7 +122,7 @@ impl<R: Read> Worker<R> {
         };
         self.commit(patience)?;
         self.keep();
-        self.tell(step);
+        self.tell();
         Ok(step)
     }
 
@@ -165,13 +174,13 @@ impl<R: Read> Worker<R> {
             let Slot::Runs(partition, _) = slot else {
                 continue;
             };
-            while let Some(request) = partition.due() {
+            while let Some(request) = partition.postings().due() {
                 match self.books.commit(request, patience) {
-                    Ok(()) => partition.committed(),
+                    Ok(()) => partition.postings().committed(),
                     Err(Trouble::GaveUp) => return Err(GaveUp),
                     Err(Trouble::Halt(why)) => {
                         partition.halt(why);
-                        partition.forget_due();
+                        partition.postings().forget_due();
                     }
                 }
             }
@@ -181,7 +190,7 @@ impl<R: Read> Worker<R> {
 
     /// Tells who waits. Reports are shown what is new when it is time for it, or when there was
     /// nothing more to read for a while.
-    fn tell(&mut self, step: Step) {
+    fn tell(&mut self) {
         let now = Instant::now();
         let is_time = self.published_at.is_none_or(|at| now - at >= PUBLISH);
         if is_time {
@@ -195,9 +204,6 @@ impl<R: Read> Worker<R> {
                 let changes = partition.changes();
                 self.progress.moved(partition.view(), changes);
             }
-        }
-        if is_time {
-            self.progress.reached(step.cursor);
         }
     }
 
@@ -216,6 +222,7 @@ impl<R: Read> Worker<R> {
                     Ok(false) => {}
                     Ok(true) => break, // one at a time, so that reading is not held up for long
                     Err(error) => {
+                        self.progress.damaged(&error);
                         let partition = partition.partition().get();
                         tracing::warn!(partition, %error, "files were not merged");
                     }
@@ -283,19 +290,22 @@ impl Slot {
 }
 
 /// To one partition, or to all.
-fn hand_out(batches: &mut [Batch], record: &RecordRef<'_>) {
+fn hand_out(batches: &mut [Batch], record: &RecordRef<'_>, wants_personal: bool) {
     let place = usize::from(record.partition.0);
     let range = match record.partition {
         Partition::ALL => 0..batches.len(),
         _ => place..place.saturating_add(1),
     };
     let batches = batches.get_mut(range).unwrap_or_default();
-    batches.iter_mut().for_each(|batch| batch.push(record));
+    for batch in batches {
+        batch.push(record, wants_personal);
+    }
 }
 
 /// A worker in a thread of its own.
 pub(crate) struct RunningWorker {
     thread: JoinHandle<()>,
+    repairs: JoinHandle<()>,
     stopping: Arc<AtomicBool>,
 }
 
@@ -311,17 +321,28 @@ impl RunningWorker {
             stopping: stopping.clone(),
             faults,
         };
+        let repairs = repair::start(
+            log.clone(),
+            worker.objects.clone(),
+            worker.progress(),
+            stopping.clone(),
+        );
+        let repairs = repairs.context("cannot start the thread of repairs")?;
         let thread = std::thread::Builder::new()
             .name("worker".to_owned())
             .spawn(move || run(worker, &log, patience))
             .context("cannot start the worker's thread")?;
-        Ok(RunningWorker { thread, stopping })
+        Ok(RunningWorker {
+            thread,
+            repairs,
+            stopping,
+        })
     }
 
     /// Applies what is durable, commits what is due and ends. Blocks.
     pub(crate) fn stop(self) -> anyhow::Result<()> {
         self.stopping.store(true, Ordering::Relaxed);
-        let ended = self.thread.join();
+        let ended = self.thread.join().and(self.repairs.join());
         ended.map_err(|_| anyhow::anyhow!("the worker has panicked"))
     }
 }
@@ -329,7 +350,7 @@ impl RunningWorker {
 fn run<R: Read>(mut worker: Worker<R>, log: &SegmentLog, mut patience: UntilStopped) {
     let (mut last_orders, mut looked_after) = (None, Instant::now());
     loop {
-        let Ok(step) = worker.step(ReadBudget::default(), &mut patience) else {
+        let Ok(step) = worker.step(BUDGET, &mut patience) else {
             return; // told to stop while a disk said no
         };
         patience.well();

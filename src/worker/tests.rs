@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tollgate_click::PartitionId;
 use tollgate_log::{MemoryLog, MemoryReader, ReadBudget};
-use tollgate_store::lake::LocalObjects;
+use tollgate_store::lake::{LocalObjects, Objects};
 use tollgate_store::ledger::{Clicks, Ledger, LedgerReads, SqliteLedger, books, verify};
 
 use super::begin::{Identity, Stores, Unfit};
 use super::run::{Slot, Worker};
-use super::{GaveUp, PartitionView};
+use super::{GaveUp, PartitionView, repair};
 
 mod history;
 mod mortal;
@@ -388,4 +388,84 @@ fn a_corrupt_ledger_stops_the_partition_with_the_entrys_number() {
             assert!(view.posted.0 > 200, "the others go on");
         }
     }
+}
+
+/// Whatever file of the lake or the rollups is damaged or gone, it is made again from the log,
+/// byte for byte, beside a worker that goes on.
+#[test]
+fn a_damaged_file_is_made_again_as_it_was() {
+    let mut history = History::new(8);
+    history.go_on(200, 4);
+    let folder = folder();
+    let mut worker = begin(&history.log, folder.path(), &Life::without_end()).unwrap();
+    run(&mut worker, 60).unwrap();
+    history.go_on(30, 4);
+    let want = left(folder.path());
+    let objects: Arc<dyn Objects> = Arc::new(LocalObjects::new(folder.path()));
+    let (mut repaired, going_on) = (0, AtomicBool::new(false));
+    for (name, bytes) in want
+        .files
+        .iter()
+        .filter(|(name, _)| name.ends_with(".parquet"))
+    {
+        let path = folder.path().join(name);
+        match repaired % 3 {
+            0 => std::fs::remove_file(&path).unwrap(),
+            1 => std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap(),
+            _ => {
+                let mut flipped = bytes.clone();
+                flipped.iter_mut().step_by(97).for_each(|byte| *byte ^= 4);
+                std::fs::write(&path, flipped).unwrap();
+            }
+        }
+        let made = repair::file(&history.log, &objects, name, &going_on).unwrap();
+        assert_eq!(made.set_aside.is_some(), repaired % 3 > 0, "{name}");
+        if let Some(aside) = made.set_aside {
+            std::fs::remove_file(folder.path().join(aside)).unwrap();
+        }
+        repaired += 1;
+    }
+    assert!(repaired > 20, "{repaired} files");
+    assert!(left(folder.path()) == want);
+    run(&mut worker, 1_000).unwrap();
+    assert!(left(folder.path()) == undisturbed(&history.log).0);
+    let unknown = "lake/clicks/p9-1-2.parquet";
+    assert!(repair::file(&history.log, &objects, unknown, &going_on).is_err());
+}
+
+/// Damage to what the ledger keeps of one partition, or of one account, stops who needs it.
+#[test]
+fn damage_in_the_ledger_is_confined() {
+    let mut history = History::new(9);
+    history.go_on(150, 3);
+    for (table, row) in [
+        ("watermarks", "partition = 1"),
+        ("leases", "partition = 1"),
+        (
+            "accounts",
+            "kind = 'credit' AND owner = (SELECT min(owner) FROM accounts \
+                      WHERE kind = 'credit')",
+        ),
+    ] {
+        let folder = folder();
+        let mut worker = begin(&history.log, folder.path(), &Life::without_end()).unwrap();
+        run(&mut worker, 1_000).unwrap();
+        drop(worker);
+        let path = folder.path().join("ledger.db");
+        let sql = format!("UPDATE {table} SET seal = seal + 1 WHERE {row}");
+        assert_eq!(by_hand(&path, &sql), 1, "{sql}");
+        history.go_on(130, 3);
+        let mut worker = begin(&history.log, folder.path(), &Life::without_end()).unwrap();
+        run(&mut worker, 1_000).unwrap();
+        let halts = halts(&worker);
+        let stopped: Vec<&String> = halts.iter().flatten().collect();
+        assert_eq!(stopped.len(), 1, "{table}: {halts:?}");
+        let place = table.trim_end_matches('s');
+        assert!(stopped[0].contains(place), "{table}: {stopped:?}");
+    }
+}
+
+fn by_hand(path: &Path, sql: &str) -> usize {
+    let ledger = rusqlite::Connection::open(path).unwrap();
+    ledger.execute(sql, []).unwrap()
 }

@@ -8,8 +8,8 @@ use super::clock::{now_ms, tick};
 use super::world::{Server, World, call, eventually, refused, request, stdout, tollgate};
 
 /// Three clicks, one of them a repeat, posted and in the lake: the log's clock was moved over
-/// the end of the minute.
-fn posted() -> (World, [String; 3]) {
+/// the end of the minute. And the first API key.
+pub(crate) fn posted() -> (World, [String; 3], String) {
     let world = World::new();
     let server = world.serve();
     let signed = world.sign(&["--publisher", "9"]);
@@ -18,7 +18,13 @@ fn posted() -> (World, [String; 3]) {
         server.receipt(&signed),
         server.receipt("/l/abc"),
     ];
-    assert_eq!(server.end("-TERM").0, Some(0));
+    let (code, told) = server.end("-TERM");
+    assert_eq!(code, Some(0));
+    let key = told.split(|c: char| c.is_whitespace() || c == '"' || c == '\\');
+    let key = key
+        .filter(|word| word.starts_with("tgk_"))
+        .map(str::to_owned);
+    let key = key.collect::<Vec<_>>().swap_remove(0);
     tick(&world, now_ms() + 150_000);
     let mut args = world.serve_args();
     args.push("--accept-clock".to_owned());
@@ -33,7 +39,7 @@ fn posted() -> (World, [String; 3]) {
         (all("tollgate_partition_posted") > 4 && all("tollgate_partition_lake{") > 4).then_some(())
     });
     assert_eq!(server.end("-TERM").0, Some(0));
-    (world, ids)
+    (world, ids, key)
 }
 
 fn json(world: &World, args: &[&str]) -> Value {
@@ -44,7 +50,7 @@ fn json(world: &World, args: &[&str]) -> Value {
 
 #[test]
 fn the_books_are_sound_and_tell_the_story_of_each_click() {
-    let (world, [first, second, third]) = posted();
+    let (world, [first, second, third], _) = posted();
     let data = world.text("data");
     let sound = json(&world, &["ledger", "verify"]);
     assert_eq!(sound["sound"], true);
@@ -102,7 +108,7 @@ fn the_books_are_sound_and_tell_the_story_of_each_click() {
 
 #[test]
 fn a_changed_byte_is_named() {
-    let (world, [id, ..]) = posted();
+    let (world, [id, ..], _) = posted();
     let path = world.path("data/ledger.db");
     let data = world.text("data");
     // The campaign's line: its Merkle root stands nowhere else.

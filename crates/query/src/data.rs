@@ -164,7 +164,10 @@ impl Data {
     pub(crate) async fn click(&self, tenant: &Tenant, id: ClickId) -> Result<Vec<Found>, Problem> {
         let lake = self.context.lake.clone();
         let found: Result<Vec<Found>, LakeError> = self.turn(move || lake.find(id)).await?;
-        let mut found = found.map_err(|error| Problem::broken("the lake", error))?;
+        let mut found = found.map_err(|error| {
+            self.node().damaged(&error);
+            Problem::broken("the lake", error)
+        })?;
         found.retain(|one| tenant.sees_advertiser(one.row.facts.advertiser));
         Ok(found)
     }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use tollgate_click::{Millis, Minute, Ordinal, PartitionId};
+use tollgate_store::lake::LakeError;
 use utoipa::ToSchema;
 
 /// How far one partition is.
@@ -46,6 +47,8 @@ pub trait Node: Send + Sync {
     fn partitions(&self) -> Vec<PartitionState>;
     /// What the edge has counted.
     fn events(&self) -> EventCounts;
+    /// A file was found damaged; whoever can make it again may.
+    fn damaged(&self, _error: &LakeError) {}
     /// The time by which keys expire and changes are stamped.
     fn now(&self) -> Millis;
 }

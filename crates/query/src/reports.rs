@@ -181,7 +181,12 @@ async fn split(
 }
 
 async fn run(data: &Data, tenant: &Tenant, query: Query) -> Result<Answer, Problem> {
-    data.report(tenant, query).await?.map_err(refuse)
+    data.report(tenant, query).await?.map_err(|error| {
+        if let QueryError::Files(error) = &error {
+            data.node().damaged(error);
+        }
+        refuse(error)
+    })
 }
 
 fn rows(mut answer: Answer) -> Sums {

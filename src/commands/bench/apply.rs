@@ -336,14 +336,14 @@ impl Lane {
 }
 
 /// Processor time of this thread, to a tick of the kernel's clock.
-fn thread_cpu() -> Duration {
+pub(super) fn thread_cpu() -> Duration {
     let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let nanos = told.split(' ').next().and_then(|nanos| nanos.parse().ok());
     Duration::from_nanos(nanos.unwrap_or(0))
 }
 
 /// Resident memory of this process.
-fn resident_bytes() -> u64 {
+pub(super) fn resident_bytes() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages = statm
         .split(' ')

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use tollgate_log::{RealDisk, SegmentLog};
 
-use super::traffic::{Shape, Traffic};
+use super::log::Wanted;
 use crate::recount::{self, Question};
 
 /// What came out.
@@ -21,18 +21,15 @@ pub(super) struct Figures {
 }
 
 /// Writes a log and counts it again.
-pub(super) fn run(shape: Shape, clicks: u64, seed: u64) -> Result<Figures> {
-    let folder = tempfile::tempdir()?;
-    let traffic = Traffic::new(shape, seed);
-    let log = super::log::write(folder.path(), &traffic, shape, clicks)?;
-    log.close()?;
-    let log = SegmentLog::open_readonly(Arc::new(RealDisk), folder.path())
+pub(super) fn run(wanted: &Wanted<'_>) -> Result<Figures> {
+    let written = wanted.log()?;
+    let clicks = written.clicks;
+    written.log.close()?;
+    let log = SegmentLog::open_readonly(Arc::new(RealDisk), &written.dir)
         .context("the log cannot be opened")?;
-    let (mut records, mut log_bytes) = (0, 0);
+    let mut records = 0;
     let began = Instant::now();
-    let found = recount::run(&log, &Question::default(), |cursor, read| {
-        (records, log_bytes) = (read, cursor.position);
-    })?;
+    let found = recount::run(&log, &Question::default(), |_, read| records = read)?;
     let spent = began.elapsed().as_secs_f64();
     ensure!(
         found.clicks.records() == clicks,
@@ -44,6 +41,6 @@ pub(super) fn run(shape: Shape, clicks: u64, seed: u64) -> Result<Figures> {
         seconds: spent,
         clicks,
         records,
-        log_bytes,
+        log_bytes: log.durable().position,
     })
 }

@@ -2,58 +2,63 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use serde::Serialize;
 use tollgate_click::PartitionId;
-use tollgate_log::SegmentLog;
+use tollgate_log::{Log, Partition, PartitionSet, Read, ReadBudget, ReadFrom, SegmentLog};
 use tollgate_store::lake::LocalObjects;
 use tollgate_store::ledger::{Ledger, LedgerReads, SqliteLedger};
 
-use super::traffic::{Shape, Traffic};
+use super::apply::{resident_bytes, thread_cpu};
+use super::log::Wanted;
+use super::traffic::Shape;
 use crate::worker::{GaveUp, Identity, Patience, Stores, Worker};
 
-/// What `commit` came to.
+/// What `commit` came to. The worker is one thread; that of its snapshots has nothing to do here.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Committed {
     clicks_per_s: u64,
+    cpu_ns_per_click: f64,
     with_lake_clicks_per_s: u64,
+    with_lake_cpu_ns_per_click: f64,
+    /// Of it, what reading the log and nothing else takes.
+    read_cpu_ns_per_click: f64,
     clicks: u64,
+    ledger_lines: u64,
     ledger_lines_per_click: f64,
+    ledger_bytes_per_line: f64,
+    resident_mib: u64,
 }
 
 /// Applies a log to empty stores, without a lake and with one.
-pub(super) fn commit(shape: Shape, clicks: u64, seed: u64) -> Result<Committed> {
+pub(super) fn commit(wanted: &Wanted<'_>) -> Result<Committed> {
     let folder = tempfile::tempdir()?;
-    let traffic = Traffic::new(shape, seed);
-    let log = super::log::write(&folder.path().join("log"), &traffic, shape, clicks)?;
+    let (written, shape) = (wanted.log()?, wanted.shape);
+    let (log, clicks) = (&written.log, written.clicks);
     let [plain, lake] = ["plain", "lake"].map(|name| folder.path().join(name));
-    let seconds = catch_up(
-        &log,
-        &plain,
-        shape,
-        Keeps {
-            lake: false,
-            snapshots: false,
-        },
-    )?;
+    let read = read(log, shape)?;
+    let keeps = |lake| Keeps {
+        lake,
+        snapshots: false,
+    };
+    let without = catch_up(log, &plain, shape, keeps(false))?;
     let lines = ledger_lines(&plain, shape, clicks)?;
-    let with_lake = catch_up(
-        &log,
-        &lake,
-        shape,
-        Keeps {
-            lake: true,
-            snapshots: false,
-        },
-    )?;
+    let ledger_bytes = std::fs::metadata(plain.join("ledger.db"))?.len();
+    let with_lake = catch_up(log, &lake, shape, keeps(true))?;
     log.close()?;
     Ok(Committed {
-        clicks_per_s: (clicks as f64 / seconds) as u64,
-        with_lake_clicks_per_s: (clicks as f64 / with_lake) as u64,
+        clicks_per_s: without.a_second(clicks),
+        cpu_ns_per_click: without.ns_each(clicks),
+        with_lake_clicks_per_s: with_lake.a_second(clicks),
+        with_lake_cpu_ns_per_click: with_lake.ns_each(clicks),
+        read_cpu_ns_per_click: read.ns_each(clicks),
         clicks,
+        ledger_lines: lines,
         ledger_lines_per_click: lines as f64 / clicks as f64,
+        ledger_bytes_per_line: ledger_bytes as f64 / lines as f64,
+        resident_mib: resident_bytes() >> 20,
     })
 }
 
@@ -61,29 +66,79 @@ pub(super) fn commit(shape: Shape, clicks: u64, seed: u64) -> Result<Committed> 
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Restarted {
     seconds: f64,
+    cpu_ns_per_click: f64,
     clicks_since_snapshot: u64,
     clicks_per_s: u64,
+    resident_mib: u64,
 }
 
 /// Starts again on stores that have everything and snapshots that have nothing, the most that can
 /// be there to do.
-pub(super) fn restart(shape: Shape, clicks: u64, seed: u64) -> Result<Restarted> {
+pub(super) fn restart(wanted: &Wanted<'_>) -> Result<Restarted> {
     let folder = tempfile::tempdir()?;
-    let traffic = Traffic::new(shape, seed);
-    let log = super::log::write(&folder.path().join("log"), &traffic, shape, clicks)?;
+    let (written, shape) = (wanted.log()?, wanted.shape);
+    let (log, clicks) = (&written.log, written.clicks);
     let stores = folder.path().join("stores");
     let keeps = Keeps {
         lake: true,
         snapshots: false,
     };
-    catch_up(&log, &stores, shape, keeps)?;
-    let seconds = catch_up(&log, &stores, shape, keeps)?;
+    catch_up(log, &stores, shape, keeps)?;
+    let spent = catch_up(log, &stores, shape, keeps)?;
     log.close()?;
     Ok(Restarted {
-        seconds,
+        seconds: spent.wall.as_secs_f64(),
+        cpu_ns_per_click: spent.ns_each(clicks),
         clicks_since_snapshot: clicks,
-        clicks_per_s: (clicks as f64 / seconds) as u64,
+        clicks_per_s: spent.a_second(clicks),
+        resident_mib: resident_bytes() >> 20,
     })
+}
+
+/// Time that something took.
+#[derive(Clone, Copy)]
+struct Spent {
+    wall: Duration,
+    /// Processor time of the thread.
+    cpu: Duration,
+}
+
+impl Spent {
+    fn of<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, Spent)> {
+        let (began, before) = (Instant::now(), thread_cpu());
+        let done = work()?;
+        let spent = Spent {
+            wall: began.elapsed(),
+            cpu: thread_cpu().saturating_sub(before),
+        };
+        Ok((done, spent))
+    }
+
+    fn a_second(&self, clicks: u64) -> u64 {
+        (clicks as f64 / self.wall.as_secs_f64()) as u64
+    }
+
+    fn ns_each(&self, clicks: u64) -> f64 {
+        (self.cpu.as_nanos() as f64 / clicks as f64).round()
+    }
+}
+
+/// Reads a log and does nothing with it.
+fn read(log: &SegmentLog, shape: Shape) -> Result<Spent> {
+    let partitions: PartitionSet = (0..shape.partitions).map(Partition).collect();
+    let mut reader = log.reader(partitions, ReadFrom::Start)?;
+    let mut bytes = 0;
+    let ((), spent) = Spent::of(|| {
+        while !reader
+            .read(ReadBudget::default(), &mut |record| {
+                bytes += record.facts.len();
+            })?
+            .at_end
+        {}
+        Ok(())
+    })?;
+    ensure!(bytes > 0, "the log is empty");
+    Ok(spent)
 }
 
 /// What is kept beside ledger and rollups.
@@ -93,8 +148,8 @@ struct Keeps {
     snapshots: bool,
 }
 
-/// Seconds that a worker takes from its start to the end of the log.
-fn catch_up(log: &SegmentLog, dir: &Path, shape: Shape, keeps: Keeps) -> Result<f64> {
+/// What a worker takes from its start to the end of the log.
+fn catch_up(log: &SegmentLog, dir: &Path, shape: Shape, keeps: Keeps) -> Result<Spent> {
     std::fs::create_dir_all(dir)?;
     let (path, partitions) = (dir.join("ledger.db"), shape.partitions);
     let stores = Stores {
@@ -115,16 +170,16 @@ fn catch_up(log: &SegmentLog, dir: &Path, shape: Shape, keeps: Keeps) -> Result<
         epoch_above: 0,
         partitions,
     };
-    let began = Instant::now();
-    let mut worker = Worker::begin(log, stores, who, &mut NoPatience)?;
-    worker
-        .catch_up(&mut NoPatience)
-        .map_err(|GaveUp| anyhow!("a store said no"))?;
-    let seconds = began.elapsed().as_secs_f64();
+    let (worker, spent) = Spent::of(|| {
+        let mut worker = Worker::begin(log, stores, who, &mut NoPatience)?;
+        let ended = worker.catch_up(&mut NoPatience);
+        ended.map_err(|GaveUp| anyhow!("a store said no"))?;
+        Ok(worker)
+    })?;
     if let Some(halted) = worker.progress().halts().first() {
         return Err(anyhow!("a partition halted: {halted:?}"));
     }
-    Ok(seconds)
+    Ok(spent)
 }
 
 /// A store that says no ends a benchmark.

@@ -27,8 +27,8 @@ impl fmt::Debug for Hash {
     }
 }
 
-/// SHA-256 of a message that was padded by [`padded`]: what is hashed for each click is short and of
-/// a known length, and costs a third less without a buffer in between.
+/// SHA-256 of a message that was padded by [`padded`]: what is hashed for each click is short and
+/// of a known length, and needs no buffer in between.
 pub(crate) fn of_blocks(blocks: &[[u8; 64]]) -> Hash {
     // The square roots of the first eight primes (FIPS 180-4, 5.3.3).
     let mut state = [
