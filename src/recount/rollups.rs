@@ -38,6 +38,10 @@ pub(crate) fn answer(
 ) -> anyhow::Result<Recount> {
     let objects = untouched(objects);
     for attempt in 1.. {
+        if attempt > 1 {
+            // The files may be newer than the end of the log that was looked at.
+            log.refresh().context("the log cannot be read")?;
+        }
         let tail = Tail::read(log, &objects)?;
         let open = tail.writers.iter().map(|(partition, writer)| {
             let open = writer.open_minutes();
