@@ -17,7 +17,6 @@ pub(super) struct Figures {
     seconds: f64,
     clicks: u64,
     records: u64,
-    log_bytes: u64,
 }
 
 /// Writes a log and counts it again.
@@ -41,6 +40,5 @@ pub(super) fn run(wanted: &Wanted<'_>) -> Result<Figures> {
         seconds: spent,
         clicks,
         records,
-        log_bytes: log.durable().position,
     })
 }
